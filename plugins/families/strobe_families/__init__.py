@@ -1,0 +1,1 @@
+"""Built-in families: models, tasks, data and probes, registered in entrypoints.toml."""

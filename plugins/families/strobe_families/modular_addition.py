@@ -1,0 +1,166 @@
+"""The family `modular_addition`: a transformer without layer norm that learns (a + b) mod p from the tokens a, b, '='."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import strobe
+from pydantic import Field, model_validator
+from strobe import Family, Probe, StrobeError
+
+from . import foreign, plain, structured
+
+if TYPE_CHECKING:
+    import torch
+    from strobe.sites import Tap
+
+N_CTX = 3
+"""Tokens of an input: a, b and '='."""
+
+
+class ModularAddition(Family):
+    """A small transformer learning (a + b) mod p: it memorises first and generalises much later.
+
+    Tokens 0..p-1 are residues and p is '='; the answer is read at '=', over p classes. Learned positions, causal attention, no layer norm, no
+    attention biases, embedding and unembedding untied. Setting and defaults of "Progress measures for grokking via mechanistic interpretability"
+    (Nanda et al. 2023, arXiv:2301.05217, section 3).
+    """
+
+    p: int = Field(113, ge=3, le=2000, description="modulus, and number of classes")
+    d_model: int = Field(128, ge=1, description="width of the residual stream; a multiple of n_heads")
+    n_heads: int = Field(4, ge=1, description="attention heads per layer")
+    d_mlp: int = Field(512, ge=1, description="neurons per layer")
+    n_layers: int = Field(1, ge=1, le=12, description="transformer blocks")
+    activation: Literal["relu", "gelu", "square"] = Field("relu", description="of the neurons; square is x^2")
+    fraction: float = Field(0.3, gt=0, lt=1, description="share of the p*p inputs that are trained on")
+    seed: int = Field(0, ge=0, lt=2**63, description="of the initial weights")
+    data_seed: int = Field(598, ge=0, lt=2**63, description="of the train/test split")
+
+    step_name = "epoch"
+    compute_path = "structured"
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModularAddition:
+        if self.d_model % self.n_heads:
+            below = self.d_model - self.d_model % self.n_heads
+            near = f"{below} or {below + self.n_heads}" if below else f"{self.n_heads}"
+            raise ValueError(f"d_model={self.d_model} must be a multiple of n_heads={self.n_heads}: try d_model={near}")
+        if not self.n_train:
+            raise ValueError(f"fraction={self.fraction} of {self.p**2} inputs leaves nothing to train on: raise fraction above {1 / self.p**2:.2g}")
+        return self
+
+    @property
+    def d_head(self) -> int:
+        return self.d_model // self.n_heads
+
+    @property
+    def n_train(self) -> int:
+        """Trained inputs: int(fraction * p^2), 3,830 of 12,769 with the defaults."""
+        return int(self.fraction * self.p**2)
+
+    def identity(self) -> dict[str, Any]:
+        """Parameters, dtype, and the compute path: `structured` with one layer, else `plain`."""
+        return {**super().identity(), "compute_path": self.compute_path if self.n_layers == 1 else "plain"}
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Canonical parameter name -> shape. A checkpoint's `unembed.W_U` may have p + 1 columns: the forward drops the class of '='."""
+        per_head, block = (self.n_heads, self.d_model, self.d_head), {}
+        for layer in range(self.n_layers):
+            at = f"blocks.{layer}"
+            block |= {f"{at}.attn.{name}": per_head for name in ("W_Q", "W_K", "W_V")}
+            block |= {f"{at}.attn.W_O": (self.n_heads, self.d_head, self.d_model)}
+            block |= {f"{at}.mlp.W_in": (self.d_model, self.d_mlp), f"{at}.mlp.b_in": (self.d_mlp,)}
+            block |= {f"{at}.mlp.W_out": (self.d_mlp, self.d_model), f"{at}.mlp.b_out": (self.d_model,)}
+        ends = {"embed.W_E": (self.p + 1, self.d_model), "pos_embed.W_pos": (N_CTX, self.d_model)}
+        return {**ends, **block, "unembed.W_U": (self.d_model, self.p)}
+
+    def sites(self) -> dict[str, tuple[str | int, ...]]:
+        """Site -> named shape, in the order the forward reaches them; `scores` is -inf where the causal mask forbids a key."""
+        stream, head = ("batch", "pos", self.d_model), ("batch", "pos", self.n_heads, self.d_head)
+        square, neurons = ("batch", self.n_heads, "query", "key"), ("batch", "pos", self.d_mlp)
+        sites: dict[str, tuple[str | int, ...]] = {"embed": stream, "pos_embed": stream}
+        for layer in range(self.n_layers):
+            at = f"blocks.{layer}"
+            sites |= {f"{at}.resid_pre": stream, f"{at}.attn.q": head, f"{at}.attn.k": head, f"{at}.attn.v": head}
+            sites |= {f"{at}.attn.scores": square, f"{at}.attn.pattern": square, f"{at}.attn.z": head, f"{at}.attn.out": stream}
+            sites |= {f"{at}.resid_mid": stream, f"{at}.mlp.pre": neurons, f"{at}.mlp.post": neurons}
+            sites |= {f"{at}.mlp.out": stream, f"{at}.resid_post": stream}
+        return {**sites, "logits": ("batch", "pos", self.p)}
+
+    def initial(self) -> dict[str, torch.Tensor]:
+        """Weights of variance 1/d_model, unembedding of variance 1/(p + 1), normal; biases zero: as in the progress-measures code, transformers.py."""
+        import torch
+
+        generator = torch.Generator().manual_seed(self.seed)
+        scale = {"unembed.W_U": (self.p + 1) ** -0.5}
+        return {
+            name: torch.zeros(shape) if is_bias(name) else torch.randn(shape, generator=generator) * scale.get(name, self.d_model**-0.5)
+            for name, shape in self.parameters().items()
+        }
+
+    def build(self) -> torch.nn.Module:
+        """The plain module at its initial weights: `module(inputs)` gives logits [batch, pos, p], `module.run_with_cache(inputs)` also every site.
+
+        Its state has the canonical names: `module.load_state_dict(dict(weights))` makes it any checkpoint of the family.
+        """
+        from .transformer import Transformer
+
+        module = Transformer(self.p, N_CTX, self.d_model, self.n_heads, self.d_mlp, self.n_layers, self.activation)
+        module.load_state_dict(self.initial())
+        return module
+
+    def forward(self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, tap: Tap) -> torch.Tensor:
+        """Logits [batch, p] at '='. `inputs` are int64 tokens [batch, 3].
+
+        When nobody wants more than the last position, one layer and inputs (a, b, '=') take the structured path: 5 to 6 times less CPU than the
+        plain one, equal to 1e-5. Differentiable on both.
+        """
+        self._check(inputs)
+        if self.n_layers == 1 and tap.last_only and structured.applies(inputs, self.p):
+            return structured.forward(self, weights, inputs, tap)
+        return plain.forward(self, weights, inputs, tap)[:, -1]
+
+    def _check(self, inputs: torch.Tensor) -> None:
+        if inputs.ndim != 2 or inputs.shape[1] != N_CTX:
+            raise StrobeError(f"modular_addition: inputs have shape {list(inputs.shape)}, expected [batch, {N_CTX}] of tokens (a, b, '=' = {self.p})")
+        low, high = (int(edge) for edge in inputs.aminmax()) if len(inputs) else (0, 0)
+        if low < 0 or high > self.p:
+            row, position = ((inputs < 0) | (inputs > self.p)).nonzero()[0].tolist()
+            raise StrobeError(
+                f"modular_addition: token {int(inputs[row, position])} at input {row}, position {position} is out of range: "
+                f"tokens are 0..{self.p} with p={self.p} ('=' is {self.p}); correct the probe, or the family's p"
+            )
+
+    def split(self) -> dict[str, torch.Tensor]:
+        """`train` and `test`: int64 indices x = a * p + b, the first int(fraction * p^2) of a permutation drawn from `data_seed`, and the rest."""
+        import torch
+
+        order = torch.randperm(self.p**2, generator=torch.Generator().manual_seed(self.data_seed))
+        return {"train": order[: self.n_train], "test": order[self.n_train :]}
+
+    def probes(self, split: Mapping[str, torch.Tensor]) -> dict[str, Callable[[], Probe]]:
+        """`grid`: all p^2 inputs in the order x = a * p + b."""
+        return {"grid": lambda: self._grid(split)}
+
+    def _grid(self, split: Mapping[str, torch.Tensor]) -> Probe:
+        import pandas as pd
+        import torch
+
+        a, b = torch.arange(self.p).repeat_interleave(self.p), torch.arange(self.p).repeat(self.p)
+        target = (a + b) % self.p
+        splits = {name: torch.zeros(self.p**2, dtype=torch.bool).index_fill_(0, indices.long(), True) for name, indices in split.items()}
+        table = pd.DataFrame({"a": a.numpy(), "b": b.numpy(), "target": target.numpy()})
+        return Probe("grid", torch.stack([a, b, torch.full_like(a, self.p)], 1), target, splits, table)
+
+    def load(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """TransformerLens state dicts and those of the progress-measures code, under canonical names and orientation."""
+        return foreign.load(self, tensors)
+
+    def training(self) -> strobe.Training:
+        """25,000 full-batch epochs of AdamW; 46 checkpoints, the closest together where p=113 memorises and generalises."""
+        return strobe.Training(epochs=25_000, schedule="at:10,30,100,250,750,1250+0-14000:500+14000-25000:1000")
+
+
+def is_bias(name: str) -> bool:
+    return name.rsplit(".", 1)[-1].startswith("b_")
