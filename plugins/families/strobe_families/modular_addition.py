@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-import strobe
 from pydantic import Field, model_validator
+
+import strobe
 from strobe import Family, Probe, StrobeError
 
 from . import foreign, plain, structured
 
 if TYPE_CHECKING:
     import torch
-    from strobe.sites import Tap
+
+    from strobe import Tap
 
 N_CTX = 3
 """Tokens of an input: a, b and '='."""
@@ -89,7 +91,7 @@ class ModularAddition(Family):
         return {**sites, "logits": ("batch", "pos", self.p)}
 
     def initial(self) -> dict[str, torch.Tensor]:
-        """Weights of variance 1/d_model, unembedding of variance 1/(p + 1), normal; biases zero: as in the progress-measures code, transformers.py."""
+        """Normal weights of variance 1/d_model, unembedding of 1/(p + 1), biases zero: as in the progress-measures code, transformers.py."""
         import torch
 
         generator = torch.Generator().manual_seed(self.seed)

@@ -13,7 +13,8 @@ from .activation import activation
 
 if TYPE_CHECKING:
     import torch
-    from strobe.sites import Tap
+
+    from strobe import Tap
 
     from .modular_addition import ModularAddition
 
