@@ -1,0 +1,66 @@
+"""What renderers draw with: themes, colours, step axes with events and cursor, labelled lines, maps as images, words.
+
+Importing it makes the themes `strobe` and `strobe_dark` known to Altair, enables the first unless another theme was chosen, and lifts Altair's
+limit of 5,000 rows: so a chart looks the same in a report, a notebook and a file.
+"""
+
+from __future__ import annotations
+
+from .colours import OTHER, FrequencyColours, frequency_colours
+from .data import Dataset, dataset, records
+from .images import heatmap, image_rows, png_url, ramp, viridis, whole_pixels
+from .lines import Line, ValueAxis, end_labels, room, spread, step_lines, strip, strips, value_axis
+from .steps import Placed, StepAxis, StepScale, cursor_rows, cursor_rule, event_rules, event_steps, place_labels, step_axis, thin
+from .theme import DARK, LABELS, LIGHT, WIDTH, active, colour, look, register, style, theme, use
+from .words import described, note, number, text_grid
+
+__all__ = [
+    "DARK",
+    "LABELS",
+    "LIGHT",
+    "OTHER",
+    "WIDTH",
+    "Dataset",
+    "FrequencyColours",
+    "Line",
+    "Placed",
+    "StepAxis",
+    "StepScale",
+    "ValueAxis",
+    "active",
+    "colour",
+    "cursor_rows",
+    "cursor_rule",
+    "dataset",
+    "described",
+    "end_labels",
+    "event_rules",
+    "event_steps",
+    "frequency_colours",
+    "heatmap",
+    "image_rows",
+    "look",
+    "note",
+    "number",
+    "place_labels",
+    "png_url",
+    "ramp",
+    "records",
+    "register",
+    "room",
+    "spread",
+    "step_axis",
+    "step_lines",
+    "strip",
+    "strips",
+    "style",
+    "text_grid",
+    "theme",
+    "thin",
+    "use",
+    "value_axis",
+    "viridis",
+    "whole_pixels",
+]
+
+register()  # at import, unlike everything else here: a chart must look the same whoever renders it

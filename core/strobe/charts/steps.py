@@ -1,0 +1,188 @@
+"""The step axis, what happened on it (events), where we are on it (the cursor), and curves thinned to what a screen can show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from .data import dataset
+from .theme import WIDTH, look
+
+StepScale = Literal["sqrt", "log", "linear"]
+TITLES = {"sqrt": "step (√ scale)", "log": "step (log scale)", "linear": "step (linear)"}
+LADDER = (0, 0.25, 1, 2, 4, 6, 8, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100)
+STEP_LABEL = "datum.value >= 1000 ? datum.value / 1000 + 'k' : datum.value"
+
+
+@dataclass(frozen=True)
+class StepAxis:
+    """The x axis of everything over training: 0 stays on it, and with the square root every event is legible."""
+
+    first: float = 0
+    last: float = 1
+    width: int = WIDTH
+    scale: StepScale = "sqrt"
+
+    def warp(self, step: Any) -> Any:
+        """Steps on the scale of the axis, before stretching to pixels."""
+        step = np.asarray(step, dtype=float)
+        return {"sqrt": np.sqrt, "log": np.log1p, "linear": np.asarray}[self.scale](step)
+
+    def pixel(self, step: Any) -> Any:
+        """Pixels from the left end of the plot."""
+        lo, hi = self.warp(self.first), self.warp(self.last)
+        return (self.warp(step) - lo) / max(hi - lo, 1e-12) * self.width
+
+    def ticks(self, gap: float = 30) -> list[float]:
+        """Round steps at least `gap` pixels apart: 0 250 1k 2k 4k 6k 8k 10k 15k 20k 25k and their like at other lengths."""
+        unit = 10.0 ** (math.floor(math.log10(max(self.last, 1))) - 1)
+        wanted = [10.0**e for e in range(12)] if self.scale == "log" else [unit * r for r in LADDER]
+        kept: list[float] = []
+        for tick in sorted({float(round(t)) for t in [0, *wanted] if self.first <= round(t) <= self.last}):
+            if not kept or self.pixel(tick) - self.pixel(kept[-1]) >= gap:
+                kept.append(tick)
+        return kept
+
+    def x(self, field: str = "step", *, labels: bool = True) -> alt.X:
+        """The encoding. `labels=False` for all but the last of several strips that share the axis."""
+        types: dict[str, dict[str, Any]] = {"sqrt": {"type": "sqrt"}, "log": {"type": "symlog", "constant": 1}, "linear": {"type": "linear"}}
+        scale = alt.Scale(domain=[self.first, self.last], nice=False, zero=False, **types[self.scale])
+        if not labels:
+            return alt.X(f"{field}:Q", scale=scale, axis=alt.Axis(values=self.ticks(), labels=False, ticks=False, title=None))
+        return alt.X(f"{field}:Q", scale=scale, axis=alt.Axis(values=self.ticks(), labelExpr=STEP_LABEL, title=TITLES[self.scale]))
+
+
+def step_axis(steps: Iterable[float] = (), *, width: int = WIDTH, scale: StepScale = "sqrt") -> StepAxis:
+    """The axis that spans `steps`."""
+    known = [float(s) for s in steps if s is not None and not math.isnan(float(s))]
+    first, last = (min(known), max(known)) if known else (0.0, 1.0)
+    return StepAxis(first if last > first else 0.0, max(last, 1.0), width, scale)
+
+
+# --- events ------------------------------------------------------------------------------------------------------------------------------------
+
+PRIORITY = ("turn", "generalised", "memorised", "peak", "regress", "accurate")
+BANDS = {"phase-memorise": (None, "memorised"), "phase-turn": ("turn", "generalised"), "phase-regress": ("regress", None)}
+CHARACTER, MARGIN, ROW = 5.6, 3, -22
+"""Width of a character and gap to the rule, px, at the size of an event label; its height above the plot, over the axis title."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An event label: at its rule, starting there or ending there."""
+
+    event: str
+    step: float
+    side: Literal["start", "end"]
+
+
+def event_steps(phases: pd.DataFrame | None) -> dict[str, float]:
+    """Event -> step (interpolated where known), of the table `phases`. Events that were not found are left out: none is drawn that was not found."""
+    found: dict[str, float] = {}
+    if phases is None or "event" not in phases:
+        return found
+    for row in phases.to_dict("records"):
+        steps = [row.get("interpolated_step"), row.get("at_step")]
+        step = next((float(s) for s in steps if s is not None and not pd.isna(s)), None)
+        if step is not None:
+            found.setdefault(str(row["event"]), step)
+    return found
+
+
+def place_labels(events: Mapping[str, float], axis: StepAxis) -> list[Placed]:
+    """Which labels fit: the more telling event first; of two close events the earlier label ends at its rule and the later one starts there."""
+    order = [e for e in PRIORITY if e in events] + [e for e in events if e not in PRIORITY]
+    kept: list[str] = []
+    for event in order:
+        trial = sorted([*kept, event], key=lambda e: events[e])
+        if _clear(_sides(trial, events, axis), axis):
+            kept = trial
+    return _sides(kept, events, axis)
+
+
+def _sides(names: Sequence[str], events: Mapping[str, float], axis: StepAxis) -> list[Placed]:
+    placed = []
+    for name, following in zip(names, [*names[1:], None], strict=True):
+        room = axis.pixel(events[following]) - axis.pixel(events[name]) if following else math.inf
+        close = room < len(name) * CHARACTER + 2 * MARGIN
+        placed.append(Placed(name, events[name], "end" if close else "start"))
+    return placed
+
+
+def _clear(placed: Sequence[Placed], axis: StepAxis) -> bool:
+    spans = []
+    for label in placed:
+        at, length = float(axis.pixel(label.step)), len(label.event) * CHARACTER + MARGIN
+        spans.append((at, at + length) if label.side == "start" else (at - length, at))
+    return all(a[1] <= b[0] for a, b in pairwise(spans)) and all(a >= -50 for a, _ in spans)
+
+
+def event_rules(phases: pd.DataFrame | None, axis: StepAxis, *, height: int, labels: bool = True, bands: bool = True) -> list[alt.Chart]:
+    """Layers that mark phases: bands behind, dotted rules, and labels above the top strip (`labels=False` on the strips below).
+
+    No bands behind stacked areas. Put the layers first, so that the data lie on top.
+    """
+    events = {name: step for name, step in event_steps(phases).items() if axis.first <= step <= axis.last}
+    layers = _bands(events, axis, height) if bands else []
+    rules = dataset("events", [{"step": step, "event": name} for name, step in events.items()])
+    layers.append(alt.Chart(rules).mark_rule(style="event-rule").encode(x=axis.x(labels=labels), tooltip=["event:N", "step:Q"]))
+    if labels:
+        texts = dataset("event labels", [{"step": p.step, "event": p.event, "side": p.side} for p in place_labels(events, axis)])
+        for side, align, dx in (("start", "left", MARGIN), ("end", "right", -MARGIN)):
+            text = alt.Chart(texts).transform_filter(f"datum.side == '{side}'").mark_text(style="event-label", align=align, dx=dx)
+            layers.append(text.encode(x=axis.x(), y=alt.value(ROW), text="event:N"))
+    return layers
+
+
+def _bands(events: Mapping[str, float], axis: StepAxis, height: int) -> list[alt.Chart]:
+    layers = []
+    for style, (start, end) in BANDS.items():
+        known = all(name is None or name in events for name in (start, end))
+        span = [{"step": events[start] if start else axis.first, "until": events[end] if end else axis.last}] if known else []
+        band = alt.Chart(dataset(style, [s for s in span if s["until"] > s["step"]])).mark_rect(style=style)
+        layers.append(band.encode(x=axis.x(labels=False), x2="until:Q", y=alt.value(0), y2=alt.value(height)))
+    return layers
+
+
+# --- cursor ------------------------------------------------------------------------------------------------------------------------------------
+
+
+def cursor_rows(cursor: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The dataset `cursor`: one row `{"step", "label"}`, none without a step. A page moves the cursor by replacing this dataset alone."""
+    step = cursor.get("step")
+    return [] if step is None else [{"step": int(step), "label": f"{int(step):,}"}]
+
+
+def cursor_rule(cursor: Mapping[str, Any], axis: StepAxis, *, height: int, flag: bool = True) -> list[alt.Chart]:
+    """Layers that mark the cursor's step: an ink rule, and on the last strip a flag on the tick labels. All read the dataset `cursor`."""
+    rows = dataset("cursor", cursor_rows(cursor))
+    base = alt.Chart(rows).encode(x=axis.x(labels=flag))
+    layers = [base.mark_rule(style="cursor-rule", clip=True).encode()]
+    if flag:
+        mark = base.mark_point(style="cursor-flag", shape=look()["cursor_flag_path"], size=46**2 / 1.0, opacity=1)
+        layers.append(mark.encode(y=alt.value(height + 13)))
+        layers.append(base.mark_text(style="cursor-flag-text").encode(y=alt.value(height + 13), text="label:N"))
+    return layers
+
+
+# --- curves ------------------------------------------------------------------------------------------------------------------------------------
+
+
+def thin(rows: pd.DataFrame, axis: StepAxis, value: str = "value", *, step: str = "step", per_pixel: float = 0.5) -> pd.DataFrame:
+    """A curve with as many points as the axis can show: first, last, lowest and highest of each bucket of `1 / per_pixel` pixels.
+
+    25,000 epochs become at most 4 points a bucket, and no spike is lost.
+    """
+    if len(rows) <= 4 * axis.width * per_pixel:
+        return rows
+    bucket = np.floor(axis.pixel(rows[step].to_numpy()) * per_pixel).astype(int)
+    groups = rows.reset_index(drop=True).groupby(bucket, sort=True)
+    kept = [groups[step].idxmin(), groups[step].idxmax(), groups[value].idxmin(), groups[value].idxmax()]
+    return rows.iloc[sorted({int(i) for index in kept for i in index.dropna()})]

@@ -1,0 +1,109 @@
+"""Words in and around a chart: numbers as people write them, notes, alt text, and tables of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from .data import dataset
+from .theme import WIDTH, colour
+
+
+def number(value: Any) -> str:
+    """A number as people write it: 5,500; 0.156; 1.7e-7 below 0.001; a true minus; an en dash for missing."""
+    if value is None or (not isinstance(value, str) and pd.isna(value)):
+        return "–"
+    if isinstance(value, (bool, np.bool_, str)):
+        return str(value)
+    if isinstance(value, (int, np.integer)) or (float(value).is_integer() and 1 <= abs(value) < 1e6):
+        return f"{int(value):,}".replace("-", "−")
+    return _real(float(value))
+
+
+def _real(value: float) -> str:
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0:
+        return "0"
+    if abs(value) < 0.001 or abs(value) >= 1e6:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa.replace('-', '−')}e{int(exponent)}"
+    return f"{value:,.3g}".replace("-", "−") if abs(value) < 1000 else f"{value:,.0f}".replace("-", "−")
+
+
+def note(text: str, *, width: int = WIDTH, height: int = 60) -> alt.Chart:
+    """A chart that says why there is nothing to see."""
+    base = alt.Chart(dataset("note", [{"text": text}])).mark_text(style="annotation", align="left", color=colour("muted"), limit=width)
+    return base.encode(x=alt.value(0), y=alt.value(height / 2), text="text:N").properties(width=width, height=height, description=text)
+
+
+def described(chart: Any, text: str) -> Any:
+    """The chart with its one-line description (alt text). No numbers that depend on the cursor."""
+    return chart.properties(description=text)
+
+
+def text_grid(
+    rows: pd.DataFrame, *, titles: Mapping[str, str] | None = None, width: int = WIDTH, row_height: int = 20, capacity: int | None = None
+) -> alt.LayerChart:
+    """A table as a chart: one text per cell, numbers right-aligned, a rule under the head. `capacity`: rows to keep room for."""
+    shown = [str(c) for c in rows.columns]
+    right = {c: pd.api.types.is_numeric_dtype(rows[c]) and not pd.api.types.is_bool_dtype(rows[c]) for c in shown}
+    cells = {c: [number(v) for v in rows[c]] for c in shown}
+    head = {c: (titles or {}).get(c, c) for c in shown}
+    starts, ends, total = _columns(head, cells, width)
+    body = [
+        {
+            "x": ends[c] if right[c] else starts[c],
+            "y": (i + 1.5) * row_height,
+            "text": text,
+            "side": "right" if right[c] else "left",
+            **_pick(rows, i),
+        }
+        for c in shown
+        for i, text in enumerate(cells[c])
+    ]
+    heads = [
+        {"x": ends[c] if right[c] else starts[c], "y": 0.5 * row_height, "text": head[c], "side": "right" if right[c] else "left"} for c in shown
+    ]
+    height = int(((capacity or len(rows)) + 1) * row_height)
+    frame = [{"y": row_height, "x": 0, "x2": total}]
+    rule = alt.Chart(dataset("head rule", frame)).mark_rule().encode(x=_place("x", total), x2="x2:Q", y=_place("y", height))
+    layers = [*_texts(dataset("cells", body), total, height, "ink"), *_texts(dataset("head", heads), total, height, "muted"), rule]
+    return alt.layer(*layers).properties(width=total, height=height)
+
+
+def _columns(head: Mapping[str, str], cells: Mapping[str, Sequence[str]], width: int) -> tuple[dict[str, float], dict[str, float], int]:
+    """Left and right end of each column in px, for text of about 6.2 px a character, spread over at least `width`."""
+    needed = {c: max(map(len, [head[c], *cells[c]])) * 6.2 + 18 for c in head}
+    stretch = max(0.0, width - sum(needed.values())) / max(len(needed), 1)
+    starts, ends, at = {}, {}, 0.0
+    for c, n in needed.items():
+        starts[c], ends[c] = at, at + n + stretch - 18
+        at += n + stretch
+    return starts, ends, int(max(at, width))
+
+
+def _pick(rows: pd.DataFrame, i: int) -> dict[str, Any]:
+    """The row's integer coordinates travel with each of its cells, so that a click on one can move the cursor."""
+    names = [n for n in ("step", "layer", "head", "neuron", "frequency") if n in rows]
+    return {n: int(rows[n].iloc[i]) for n in names if not pd.isna(rows[n].iloc[i])}
+
+
+def _place(channel: str, size: float) -> Any:
+    encoding = alt.X if channel == "x" else alt.Y
+    return encoding(f"{channel}:Q", scale=alt.Scale(domain=[0, size], range=[0, size], nice=False), axis=None)
+
+
+def _texts(rows: Any, width: int, height: int, tint: str) -> list[alt.Chart]:
+    return [
+        alt.Chart(rows)
+        .transform_filter(f"datum.side == '{side}'")
+        .mark_text(align=side, baseline="middle", color=colour(tint))  # type: ignore[arg-type]
+        .encode(x=_place("x", width), y=_place("y", height), text="text:N")
+        for side in ("left", "right")
+    ]
