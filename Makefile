@@ -1,0 +1,46 @@
+# make demo            train a small model until it groks, analyze it, open its report (APP=0: without opening it)
+# make test            lint, type-check, run every test: what CI runs
+# make setup           the environment in .venv and the system packages; the others call it
+# make lint            ruff and mypy alone
+# make bench           the figures of docs/benchmarks.md
+# make check-real DATA=DIR   every reference value of a folder of real checkpoints
+
+PYTHON ?= $(shell for p in python3.11 python3 python; do $$p -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$p && break; done)
+JOBS ?= 2
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: setup environment system-packages demo test lint bench check-real
+
+setup: environment system-packages
+
+environment: $(INSTALLED)
+
+# Editable: source files are used as they are. Only what is written into the environment's metadata calls for another installation.
+$(INSTALLED): pyproject.toml constraints.txt entrypoints.toml hatch_build.py
+	@test -n "$(PYTHON)" || { echo 'Strobe needs Python 3.11 or newer. Debian and Ubuntu: apt-get install python3.11 python3.11-venv. Elsewhere: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+system-packages:
+	@scripts/system-packages.sh
+
+demo: environment
+	$(BIN)/strobe demo $(if $(filter 0,$(APP)),--no-app)
+
+lint: environment
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# One file stays in one process, so that what its tests share is made once.
+test: setup lint
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+
+bench: environment
+	@for file in $(filter-out benchmarks/check_real.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+check-real: environment
+	@test -n "$(DATA)" || { echo 'which data? make check-real DATA=path/to/modadd_p113_seed999' >&2; exit 2; }
+	$(BIN)/python benchmarks/check_real.py $(DATA)

@@ -1,0 +1,89 @@
+"""What every test shares: one thread per process, no settings from outside, real plugin packages, and a browser."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Before torch and numpy are imported, and for child processes.
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
+import fake_install
+import hypothesis
+
+hypothesis.settings.register_profile("strobe", deadline=None, derandomize=True)  # no timing asserts; the same cases everywhere
+hypothesis.settings.load_profile("strobe")
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "tests" / "data"
+PLUGINS = ROOT / "tests" / "plugins"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Two threads beside a competing process make a step up to 150 times slower; and sums then differ in the last bit."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No workspace and no disabled plugins of whoever runs the tests."""
+    monkeypatch.setenv("STROBE_CONFIG", str(tmp_path / "no-settings.json"))
+    monkeypatch.delenv("STROBE_WORKSPACE", raising=False)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The committed test data: see tests/data/README.md."""
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+Install = Callable[..., Path]
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """`installed("strobe-participation", ...)` makes packages of tests/plugins discoverable for one test, in this process and its children.
+
+    Metadata and modules are laid out as pip does, in a folder on `sys.path` and `PYTHONPATH`; the environment itself is not touched.
+    `editable=True` marks them as editable installs whose sources a test may change. Returns the folder that holds the modules.
+    """
+    modules: set[str] = set()
+
+    def install(*names: str, editable: bool = False) -> Path:
+        site = tmp_path / f"site-packages-{len(list(tmp_path.glob('site-packages-*')))}"
+        for name in names:
+            modules.add(fake_install.install(PLUGINS / name, site, editable=editable))
+        for folder in fake_install.folders(site):
+            monkeypatch.syspath_prepend(str(folder))
+            monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        importlib.invalidate_caches()
+        return fake_install.folders(site)[-1]
+
+    yield install
+    for name in [n for n in sys.modules if n.partition(".")[0] in modules]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium for `playwright.chromium.launch(executable_path=...)`."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.fail("no Chromium: run `scripts/system-packages.sh`, or `pytest -m 'not browser'`")
+    return found

@@ -1,0 +1,1 @@
+"""Ways to be broken. What each one does wrong is its docstring."""
