@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from .errors import StrobeError
+
 CONSTANT = 1e-24
 """Variance over mean square below which a map counts as constant; float32 rounding of one cell in 10^4 is 1e-19, float64 rounding 1e-32."""
 ILL_CONDITIONED = 1e-6
@@ -84,6 +86,27 @@ def frequency_powers(table: Tensor) -> Tensor:
 
 
 # --- p x p maps ------------------------------------------------------------------------------------------------------------------------------
+
+
+def grid_modulus(inputs: Tensor) -> int:
+    """p, when `inputs` [p*p, pos] begin with all pairs (a, b) of residues in row order x = a*p + b. Raises `StrobeError` otherwise."""
+    p = round(len(inputs) ** 0.5)
+    x = torch.arange(len(inputs))
+    if p * p != len(inputs) or inputs.shape[1] < 2 or not torch.equal(inputs[:, :2].cpu().long(), torch.stack([x // max(p, 1), x % max(p, 1)], 1)):
+        raise StrobeError(f"needs every pair (a, b) in row order, got {len(inputs)} other inputs: use the probe that holds the whole grid")
+    return p
+
+
+def grid_maps(values: Tensor) -> Tensor:
+    """Values over the p*p pairs in row order, [p*p, n], as n maps over (a, b): a view [n, p, p]."""
+    p = round(len(values) ** 0.5)
+    return values.T.unflatten(1, (p, p))
+
+
+def is_constant(values: Tensor) -> Tensor:
+    """Which columns of [batch, n] do not vary by more than the rounding of their dtype (4 units in the last place of the largest): bool [n]."""
+    low, high = values.amin(0), values.amax(0)
+    return high - low <= 4 * torch.finfo(values.dtype).eps * torch.maximum(low.abs(), high.abs())
 
 
 def map_fractions(maps: Tensor, harmonics: int = 1) -> Tensor:
@@ -201,6 +224,13 @@ def _gram_singular_values(matrices: Tensor) -> Tensor:
     for i in torch.nonzero(values[:, -1] < ILL_CONDITIONED * values[:, 0]).flatten().tolist():
         values[i] = torch.linalg.svdvals(x[i])
     return values
+
+
+def spectral_norm(matrix: Tensor) -> float:
+    """Largest singular value of [n, m], from the smaller Gram matrix: it keeps full precision however small the others are. Finite input only."""
+    x = matrix.double()
+    x = x if x.shape[0] <= x.shape[1] else x.mT
+    return float(torch.linalg.eigvalsh(x @ x.mT)[-1].clamp(min=0).sqrt())
 
 
 def participation_ratio(values: Tensor) -> float:
