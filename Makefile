@@ -2,6 +2,7 @@
 # make test            lint, type-check, run every test: what CI runs
 # make setup           the environment in .venv and the system packages; the others call it
 # make lint            ruff and mypy alone
+# make docs            docs/reference.md from the docstrings, and the files that other pages show
 # make bench           the figures of docs/benchmarks.md
 # make check-real DATA=DIR   every reference value of a folder of real checkpoints
 
@@ -10,7 +11,7 @@ JOBS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup environment system-packages demo test lint bench check-real
+.PHONY: setup environment system-packages demo test lint docs bench check-real
 
 setup: environment system-packages
 
@@ -37,6 +38,9 @@ lint: environment
 # One file stays in one process, so that what its tests share is made once.
 test: setup lint
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+
+docs: environment
+	$(BIN)/python docs/generate.py
 
 bench: environment
 	@for file in $(filter-out benchmarks/check_real.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -1,0 +1,115 @@
+"""Writes docs/reference.md from the docstrings of the contract, and the files that other pages show into those pages: `make docs`.
+
+A test fails when a page is not what this makes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import strobe
+from strobe.hookspecs import CATEGORY_OF_HOOK, AnalyzerSpecs, EngineSpecs, RendererSpecs
+
+PARAMETER = re.compile(r":param (\w+): (.*?)(?=\n:param |\Z)", re.DOTALL)
+SHOWN = re.compile(r"(<!-- file: (?P<path>\S+) -->\n)(```\w+)\n.*?```\n", re.DOTALL)
+DOCS = Path(__file__).resolve().parent
+HEAD = """# Reference
+
+Made from the docstrings by `make docs`. How to use it: [writing an analyzer](writing-an-analyzer.md).
+
+Everything here is imported from `strobe`. A hook method names only the arguments it wants, without defaults; it is passed those and no others.
+"""
+BASES = ("Analyzer", "Renderer", "Family", "Row")
+REST = ("Workspace", "Training", "Tap", "StrobeError")
+FIELDS = ("dim", "metric", "array", "Last", "Positions", "Pick", "Dim", "Number")
+ARGUMENTS = ("Weights", "Activations", "Attention", "Outputs", "Probe", "Loss", "Checkpoints", "Results", "Context", "Frame")
+
+
+def main() -> None:
+    """Write the pages."""
+    for page, text in pages().items():
+        page.write_text(text, "utf-8")
+
+
+def pages() -> dict[Path, str]:
+    """Page -> what it should hold."""
+    made = {page: embedded(page.read_text("utf-8")) for page in sorted(DOCS.glob("*.md"))}
+    return {**made, DOCS / "reference.md": reference()}
+
+
+def embedded(text: str) -> str:
+    """The text of a page, with the code block after each `<!-- file: PATH -->` replaced by that file."""
+    return SHOWN.sub(lambda m: f"{m[1]}{m[3]}\n{(DOCS.parent / m['path']).read_text('utf-8')}```\n", text)
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [
+        HEAD,
+        "## Base types\n",
+        *(documented(name) for name in BASES),
+        "## What a row, a site and a renderer are declared with\n",
+        *(documented(name) for name in FIELDS),
+        "## Hooks of analyzers\n",
+        "The hook that an analyzer implements is its category, and the entry-point group it is registered in: `strobe.analyzers.<category>`.\n",
+        *(hook(AnalyzerSpecs, name, f"Group `strobe.analyzers.{category}`.") for name, category in CATEGORY_OF_HOOK.items()),
+        "## Hook of renderers\n",
+        hook(RendererSpecs, "render", "Group `strobe.renderers`."),
+        "## Hooks around the core\n",
+        "Group `strobe.hooks`: a class with any of these methods, each marked `@hookimpl`.\n",
+        *(hook(EngineSpecs, name) for name in hooks(EngineSpecs)),
+        "## What hooks are handed\n",
+        *(documented(name) for name in ARGUMENTS),
+        "## Everything else\n",
+        *(documented(name) for name in REST),
+        "`strobe.maths` and `strobe.charts` hold what analyzers and renderers share; `hookimpl` marks a hook.\n",
+    ]
+    return "\n".join(parts)
+
+
+def hooks(specs: type[Any]) -> list[str]:
+    """Hook names of a specification class, in its order."""
+    return [name for name, member in vars(specs).items() if not name.startswith("_") and callable(member)]
+
+
+def hook(specs: type[Any], name: str, group: str = "") -> str:
+    """A hook: signature, text, arguments."""
+    method = getattr(specs, name)
+    doc = inspect.cleandoc(method.__doc__ or "")
+    arguments = ", ".join(inspect.signature(method).parameters)
+    listed = "".join(f"- `{argument}`: {' '.join(text.split())}\n" for argument, text in PARAMETER.findall(doc))
+    text = doc.partition(":param ")[0].strip()
+    return f"### `{name}`\n\n```python\n@hookimpl\ndef {name}({arguments}): ...\n```\n\n{text} {group}".rstrip() + f"\n\n{listed}"
+
+
+def documented(name: str) -> str:
+    """A public class or function: its docstring, and those of its public methods."""
+    thing = getattr(strobe, name)
+    return f"### `{name}`\n\n{inspect.cleandoc(thing.__doc__)}\n" + (members(thing) if isinstance(thing, type) else "")
+
+
+def members(cls: type[Any]) -> str:
+    """Public methods and properties that a class defines itself, as a list."""
+    lines = []
+    for name, member in vars(cls).items():
+        plain = getattr(member, "__func__", None) or getattr(member, "func", None) or getattr(member, "fget", None) or member
+        if name.startswith("_") or not inspect.isfunction(plain) or not plain.__doc__:
+            continue
+        call = name if plain is not member and not isinstance(member, (classmethod, staticmethod)) else f"{name}({', '.join(parameters(plain))})"
+        lines.append(f"- `.{call}`: {' '.join(inspect.cleandoc(plain.__doc__).split())}")
+    return "\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+def parameters(function: Any) -> list[str]:
+    """Parameters as a definition writes them, without types and defaults: those after `*` are passed by name."""
+    names = [p for p in inspect.signature(function).parameters.values() if p.name not in ("self", "cls")]
+    written = [{p.VAR_KEYWORD: "**", p.VAR_POSITIONAL: "*"}.get(p.kind, "") + p.name for p in names]
+    first = next((i for i, p in enumerate(names) if p.kind is p.KEYWORD_ONLY), None)
+    return written if first is None else [*written[:first], "*", *written[first:]]
+
+
+if __name__ == "__main__":
+    main()
