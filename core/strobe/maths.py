@@ -5,6 +5,7 @@ Nothing here knows a model. Cached tables are inference tensors, so in-place wri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Literal, NamedTuple
@@ -90,17 +91,18 @@ def frequency_powers(table: Tensor) -> Tensor:
 
 def grid_modulus(inputs: Tensor) -> int:
     """p, when `inputs` [p*p, pos] begin with all pairs (a, b) of residues in row order x = a*p + b. Raises `StrobeError` otherwise."""
-    p = round(len(inputs) ** 0.5)
-    x = torch.arange(len(inputs))
-    if p * p != len(inputs) or inputs.shape[1] < 2 or not torch.equal(inputs[:, :2].cpu().long(), torch.stack([x // max(p, 1), x % max(p, 1)], 1)):
+    p = math.isqrt(len(inputs))
+    x = torch.arange(p)
+    pairs = torch.cartesian_prod(x, x)
+    if p * p != len(inputs) or inputs.shape[1] < 2 or not torch.equal(inputs[:, :2].cpu().long(), pairs):
         raise StrobeError(f"needs every pair (a, b) in row order, got {len(inputs)} other inputs: use the probe that holds the whole grid")
     return p
 
 
 def grid_maps(values: Tensor) -> Tensor:
     """Values over the p*p pairs in row order, [p*p, n], as n maps over (a, b): a view [n, p, p]."""
-    p = round(len(values) ** 0.5)
-    return values.T.unflatten(1, (p, p))
+    p = math.isqrt(len(values))
+    return values.T.reshape(-1, p, p)
 
 
 def is_constant(values: Tensor) -> Tensor:

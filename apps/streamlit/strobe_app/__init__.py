@@ -1,0 +1,1 @@
+"""The report builder: a Streamlit client of `strobe`; nothing imports it."""

@@ -1,0 +1,49 @@
+"""Errors say who, what, where, and what to type next: first line first."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class StrobeError(Exception):
+    """Something a user can mend. The command line prints it as one line and exits with `status`."""
+
+    status = 1
+
+
+class UsageError(StrobeError):
+    """A wrong name, setting or argument: exit status 2."""
+
+    status = 2
+
+
+class CheckpointError(StrobeError):
+    """A checkpoint that cannot be read, or that lacks or misshapes a tensor."""
+
+
+class PluginError(StrobeError):
+    """A plugin that cannot be used: it names plugin, package, reason and the fix."""
+
+    status = 2
+
+
+class ContractError(PluginError, TypeError):
+    """A plugin that breaks the contract of its base type, found when it is registered."""
+
+
+class SchemaError(StrobeError, TypeError):
+    """Rows that do not match their declaration."""
+
+
+class StoreError(StrobeError):
+    """Results that cannot be written or read: what is stored already stays readable."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known name, or `; there are a, b` when nothing is near."""
+    options = sorted(known)
+    near = difflib.get_close_matches(name, options, 1, 0.6)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there are: {', '.join(options)}" if options else "; there are none"

@@ -1,0 +1,115 @@
+"""`Family`: a kind of model and task. How to build it, its data, its sites, its fast forward, and its training defaults."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .counters import count
+from .errors import did_you_mean
+from .plugin import Plugin
+from .sites import Last, Positions, Tap
+
+if TYPE_CHECKING:
+    import torch
+
+    from .arguments import Probe
+    from .training import Training
+
+Split = Mapping[str, "torch.Tensor"]
+"""Split name -> int64 indices into the task's inputs, in the family's order; stored with each run and never recomputed."""
+
+
+def shape_problem(name: str, expected: tuple[int, ...], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Why a tensor is not as expected, '' when it is."""
+    if name not in shapes:
+        return f"tensor {name} {expected} is missing{did_you_mean(name, shapes)}"
+    return "" if shapes[name] == expected else f"tensor {name} has shape {shapes[name]}, expected {expected}"
+
+
+def _counted(method: Callable[..., Any], what: str) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        count(what)
+        return method(*args, **kwargs)
+
+    return counted
+
+
+class Family(Plugin):
+    """A kind of model and task; its fields are its parameters (p, d_model, seed, ...), each with a default.
+
+    Subclasses implement `parameters`, `sites`, `initial`, `build`, `forward`, `split`, `probes`, and where they differ from the defaults
+    `loss`, `load`, `training`, `problems`. `aliases` maps keys of foreign run descriptions to fields (`{"train_fraction": "fraction"}`). The forward takes weights under canonical names, so that a checkpoint is never loaded into a module to be analyzed.
+    """
+
+    step_name: ClassVar[str] = "step"
+    compute_path: ClassVar[str] = "plain"
+    read_out: ClassVar[Positions] = Last()
+    aliases: ClassVar[Mapping[str, str]] = {}
+    class_attributes: ClassVar[frozenset[str]] = frozenset({"step_name", "compute_path", "read_out", "aliases"})
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for method, what in (("forward", "forwards"), ("build", "models_built")):
+            if method in vars(cls):
+                setattr(cls, method, _counted(vars(cls)[method], what))
+
+    def identity(self) -> dict[str, Any]:
+        """All that moves results besides the code: parameters, compute path, dtype. Part of every cell's key."""
+        return {"parameters": self.model_dump(mode="json"), "compute_path": self.compute_path, "dtype": "float32"}
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Canonical parameter name -> shape, in `x @ W` orientation. Builds nothing."""
+        raise self._missing("parameters")
+
+    def problems(self, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+        """What is wrong with a checkpoint's tensors, one sentence each: missing names and wrong shapes. Tensors of other names are allowed."""
+        return [problem for name, shape in self.parameters().items() if (problem := shape_problem(name, shape, shapes))]
+
+    def sites(self) -> dict[str, tuple[str | int, ...]]:
+        """Site -> named shape, `("batch", "pos", 128)`, in the order the forward reaches them. Builds nothing."""
+        raise self._missing("sites")
+
+    def initial(self) -> dict[str, torch.Tensor]:
+        """Freshly initialised parameters (step 0), by canonical name. Deterministic in the family's seed."""
+        raise self._missing("initial")
+
+    def build(self) -> torch.nn.Module:
+        """The plain module, for anyone who wants to use the model elsewhere; the forward must agree with it to 1e-5."""
+        raise self._missing("build")
+
+    def forward(self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, tap: Tap) -> torch.Tensor:
+        """Logits [batch, classes] at the read-out position, calling `tap` at each site on the way. May raise `Stop` through the tap."""
+        raise self._missing("forward")
+
+    def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Loss per input in nats [batch], float64: cross-entropy unless a family says otherwise."""
+        import torch
+
+        return torch.nn.functional.cross_entropy(logits.double(), targets, reduction="none")
+
+    def split(self) -> dict[str, torch.Tensor]:
+        """Split name -> int64 indices of its inputs, as a new run would draw it."""
+        raise self._missing("split")
+
+    def probes(self, split: Split) -> dict[str, Callable[[], Probe]]:
+        """Probe name -> how to make it, the default probe first; `split` is the run's stored one."""
+        raise self._missing("probes")
+
+    def load(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Foreign checkpoint tensors under canonical names and orientation. Unknown tensors pass unchanged; the importer checks what is missing."""
+        return dict(tensors)
+
+    def training(self) -> Training:
+        """Training defaults: optimizer, epochs, checkpoint schedule."""
+        from .training import Training
+
+        return Training()
+
+    def _missing(self, method: str) -> NotImplementedError:
+        signature = inspect.signature(getattr(type(self), method))
+        return NotImplementedError(f"family {type(self).__qualname__} does not implement {method}{signature}")

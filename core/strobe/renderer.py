@@ -1,0 +1,92 @@
+"""`Renderer`: turns rows into a chart. The same object serves the report, a notebook and an export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .plugin import Plugin
+from .schema import Column, TableSchema
+
+
+@dataclass(frozen=True)
+class Dim:
+    """A slot that takes any dimension column; `names` are preferred, in order."""
+
+    names: tuple[str, ...] = ()
+    optional: bool = False
+
+    def fits(self, column: Column) -> bool:
+        return column.kind == "dim"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A slot that takes any numeric metric; `names` are preferred, in order."""
+
+    names: tuple[str, ...] = ()
+    optional: bool = False
+
+    def fits(self, column: Column) -> bool:
+        return column.kind == "metric" and column.numeric
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A click on a mark moves the cursor: `field` of the clicked row sets the cursor's coordinate of the same name (or `to`)."""
+
+    field: str
+    to: str = ""
+
+
+Slots = Mapping[str, Dim | Number]
+
+
+class Renderer(Plugin):
+    """Draws the rows at the cursor.
+
+    Class attributes (assign without annotation):
+    `consumes` the table it draws (the first, when several; `"metrics"` is what training recorded), or
+    `slots` for a generic renderer that draws any table they fit; `over` cursor coordinates the frame is *not* cut at (`("step",)`: all steps);
+    `at` coordinates it *is* cut at besides run, step and probe (`("layer", "neuron")`); `picks` what a click moves.
+    """
+
+    consumes: ClassVar[str | Sequence[str]] = ()
+    slots: ClassVar[Slots] = {}
+    over: ClassVar[tuple[str, ...]] = ()
+    at: ClassVar[tuple[str, ...]] = ()
+    picks: ClassVar[Sequence[Pick]] = ()
+    class_attributes: ClassVar[frozenset[str]] = frozenset({"consumes", "slots", "over", "at", "picks"})
+
+    @classmethod
+    def tables(cls) -> tuple[str, ...]:
+        """Names of the tables it reads, the drawn one first."""
+        return (cls.consumes,) if isinstance(cls.consumes, str) else tuple(cls.consumes)
+
+
+def bind(slots: Slots, schema: TableSchema, chosen: Mapping[str, str] | None = None) -> dict[str, str] | None:
+    """Slot -> column for a table, or None when a required slot finds no column. Columns `chosen` by the user come first, then preferred names."""
+    bound: dict[str, str] = {}
+    for slot, want in slots.items():
+        column = _choose(want, schema, (chosen or {}).get(slot), taken=set(bound.values()))
+        if column is None and not want.optional:
+            return None
+        if column is not None:
+            bound[slot] = column
+    return bound
+
+
+def _choose(want: Dim | Number, schema: TableSchema, chosen: str | None, taken: set[str]) -> str | None:
+    fitting = [c.name for c in schema.columns.values() if want.fits(c) and c.name not in taken and c.name not in ("run", "probe")]
+    for name in [chosen, *want.names]:
+        if name in fitting:
+            return name
+    if want.names and want.optional:
+        return None
+    return next((name for name in fitting if name != "step"), fitting[0] if fitting else None)
+
+
+def fits(renderer: type[Renderer], table: str, schema: TableSchema) -> bool:
+    """Whether a renderer can draw a table: it names it, or its slots find their columns."""
+    return renderer.tables()[:1] == (table,) or (bool(renderer.slots) and bind(renderer.slots, schema) is not None)

@@ -1,0 +1,313 @@
+"""`Workspace`: the front door. Runs, results and reports in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import analysis, failures
+from .engine import Engine, Progress, Report
+from .errors import StrobeError, UsageError, did_you_mean
+from .frame import Frame
+from .plan import Preview
+from .registry import Registry
+from .renderer import Renderer, bind
+from .runs import Run
+from .schema import TableSchema
+from .store import Store
+from .tables import ResultTable
+from .view import View
+from .work import Bench, Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from .plan import RunFacts
+    from .store import Address
+    from .training import Training
+
+METRICS = "metrics"
+FAILURES = "_failures"
+
+
+class Workspace:
+    """A folder that holds runs, results and reports. Made on first use.
+
+    `Workspace("my-workspace")`; a path that is a file, or that cannot be made, raises `UsageError`.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser()
+        if self.root.exists() and not self.root.is_dir():
+            raise UsageError(f"workspace {self.root} is a file; give a folder with --workspace DIR or $STROBE_WORKSPACE")
+        self.store = Store(self.root / "results")
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.root)!r})"
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Every plugin that is installed, and those added by hand."""
+        return Registry.discover()
+
+    # --- runs ------------------------------------------------------------------------------------------------------------------------------
+
+    def runs(self) -> list[Run]:
+        """All runs, by name."""
+        return [Run(f.parent, self.registry) for f in sorted(self.root.glob("runs/*/run.json"))]
+
+    def run(self, name: str | Run) -> Run:
+        """A run by name. Raises `UsageError` with the nearest name."""
+        if isinstance(name, Run):
+            return name
+        folder = self.root / "runs" / name
+        if not (folder / "run.json").is_file():
+            known = [f.parent.name for f in self.root.glob("runs/*/run.json")]
+            hint = did_you_mean(name, known) if known else "; the workspace has no runs: `strobe demo`, `strobe train` or `strobe import` makes one"
+            raise UsageError(f"no run {name!r} in {self.root}{hint}")
+        return Run(folder, self.registry)
+
+    def train(
+        self,
+        family: str,
+        *,
+        name: str = "",
+        training: Training | Mapping[str, Any] | None = None,
+        progress: Callable[[int, int, Mapping[str, Any]], None] | None = None,
+        **parameters: Any,
+    ) -> Run:
+        """Train a run; `training` overrides the family's defaults, `progress(step, last, metrics)` is called after each epoch.
+
+        A run of the same identity that is complete is returned as it is.
+        """
+        from .trainer import train_run
+
+        return train_run(self, family, name=name, training=training, progress=progress, parameters=parameters)
+
+    def import_run(
+        self,
+        path: str | Path,
+        family: str,
+        *,
+        name: str = "",
+        map: str | Path | None = None,
+        metrics: str | Path | None = None,
+        **parameters: Any,
+    ) -> Run:
+        """Make a run of a folder of checkpoints that someone else made; see `strobe.importing`."""
+        from .importing import import_folder
+
+        return import_folder(self, Path(path), family, name=name, mapping=map, metrics=metrics, parameters=parameters)
+
+    # --- analysis --------------------------------------------------------------------------------------------------------------------------
+
+    def analyze(
+        self,
+        runs: str | Run | Iterable[str | Run] | None = None,
+        analyzers: analysis.Wanted | None = None,
+        *,
+        settings: analysis.Settings | None = None,
+        probe: str = "",
+        executor: str = "local",
+        workers: int | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Report:
+        """Run what is missing, at most one forward per checkpoint and probe, and store it.
+
+        `analyzers` are names, classes, instances or `./file.py:Class`; None means all that are not opt-in. Failures are rows of `_failures`, and in
+        the report; everything else is stored.
+        """
+        recipes = analysis.recipes(self.registry, analyzers, settings)
+        if executor != "local" and (odd := [n for n, r in recipes.items() if self.registry.get("analyzer", n).entry is None and not r.file]):
+            raise UsageError(
+                f"analyzer {odd[0]!r} was defined in this session and cannot travel to other processes; use executor='local', or save it to a file"
+            )
+        chosen = self._with_facts(runs, probe)
+        self.store.remove_temporaries()
+        return Engine(self.store, Bench(self.registry), recipes, executor, workers, progress).run(chosen)
+
+    def plan(
+        self,
+        runs: str | Run | Iterable[str | Run] | None = None,
+        analyzers: analysis.Wanted | None = None,
+        *,
+        settings: analysis.Settings | None = None,
+        probe: str = "",
+    ) -> Preview:
+        """What `analyze` would do: cells, passes, tensors, bytes. Runs nothing."""
+        recipes = analysis.recipes(self.registry, analyzers, settings)
+        return analysis.preview({n: r.bound for n, r in recipes.items()}, self._with_facts(runs, probe), self.store)
+
+    def _with_facts(self, runs: str | Run | Iterable[str | Run] | None, probe: str) -> list[tuple[Run, RunFacts]]:
+        return [(run, analysis.facts(run, probe)) for run in self._chosen(runs)]
+
+    def _chosen(self, runs: str | Run | Iterable[str | Run] | None) -> list[Run]:
+        if runs is None:
+            found = self.runs()
+            if not found:
+                raise UsageError(f"{self.root} has no runs: `strobe demo`, `strobe train` or `strobe import` makes one")
+            return found
+        return [self.run(r) for r in ([runs] if isinstance(runs, (str, Run)) else runs)]
+
+    # --- results ---------------------------------------------------------------------------------------------------------------------------
+
+    def table(
+        self,
+        name: str,
+        *,
+        runs: str | Run | Iterable[str | Run] | None = None,
+        steps: int | Iterable[int] | None = None,
+        probe: str = "",
+        settings: Mapping[str, Any] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> ResultTable:
+        """The rows of an analyzer (default settings unless `settings` selects others), of `metrics`, or of `_failures`; rows of no step always stay.
+
+        A pandas data frame with `.arrow()` and `.polars()`. Raises `StrobeError` naming the command when nothing is stored.
+        """
+        chosen = self._chosen(runs)
+        at = None if steps is None else [steps] if isinstance(steps, int) else list(steps)
+        if name == FAILURES:
+            return ResultTable(failures.frame(self.store, [*(r.name for r in chosen), None]))
+        if name == METRICS:
+            return ResultTable(_metrics(chosen, at))
+        tables = [t for _, t in self._read(name, chosen, at, probe, settings, columns) if t is not None]
+        if not tables:
+            names = " ".join(r.name for r in chosen)
+            raise StrobeError(f"no results of {name!r} for {names}; compute them with `strobe analyze {names} -a {name}`")
+        return ResultTable.of(tables)
+
+    def _read(
+        self,
+        name: str,
+        runs: Sequence[Run],
+        steps: Sequence[int] | None,
+        probe: str,
+        settings: Mapping[str, Any] | None,
+        columns: Sequence[str] | None,
+    ) -> list[tuple[Address, pa.Table | None]]:
+        addresses = self.addresses(name, runs, probe, settings)
+        return [(a, self.store.read(a, steps, columns)) for a in addresses]
+
+    def addresses(self, name: str, runs: Sequence[Run], probe: str = "", settings: Mapping[str, Any] | None = None) -> list[Address]:
+        """Where the current results of an analyzer lie, one per run (one in all for `scope = "runs"`)."""
+        bound = self._bound(name, settings)
+        if bound[name].scope == "runs":
+            return [analysis.address(bound, name, None)]
+        return [analysis.address(bound, name, analysis.facts(run, probe, metrics=False)) for run in runs]
+
+    def _bound(self, name: str, settings: Mapping[str, Any] | None) -> dict[str, Any]:
+        found: dict[str, Recipe] = analysis.recipes(self.registry, [name], {name: settings} if settings else None)
+        return {n: r.bound for n, r in found.items()}
+
+    def schema(self, name: str, run: str | Run | None = None) -> TableSchema:
+        """The columns of a table, with kinds, units and descriptions: from the analyzer's declaration, stored or not."""
+        from .schema import ENGINE_SCHEMA, Column, declared
+
+        if name == METRICS:
+            columns = [
+                Column(n, "metric", n.replace("_", " "), "float64", unit="nats" if "loss" in n else "1")
+                for n in _metrics(self._chosen(run), None)
+                if n not in ENGINE_SCHEMA
+            ]
+            return TableSchema({"run": ENGINE_SCHEMA["run"], "step": ENGINE_SCHEMA["step"], **{c.name: c for c in columns}})
+        cls = self.registry.analyzer(name)
+        return TableSchema({**{n: ENGINE_SCHEMA[n] for n in cls.engine_columns()}, **declared(cls.Row)})
+
+    def stored(self) -> list[dict[str, Any]]:
+        """What lies on disk: analyzer, key, run, probe, steps, rows and bytes of every result, stale ones included."""
+        listing = []
+        for a in self.store.addresses():
+            if a.analyzer != FAILURES:
+                entries = self.store.entries(a)
+                size = sum(f.stat().st_size for f in a.folder(self.store.root).glob("*.parquet"))
+                steps = sorted(s for s in entries if s is not None)
+                rows = sum(e.rows for e in entries.values())
+                listing.append(
+                    {"analyzer": a.analyzer, "key": a.key[:16], "run": a.run, "probe": a.probe, "steps": len(steps), "rows": rows, "bytes": size}
+                )
+        return listing
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """Run SQL over views named after the analyzers (default settings, all runs), and `metrics`, `_failures`, `runs`."""
+        from .sql import query as run_query
+
+        return run_query(self, query)
+
+    # --- looking ---------------------------------------------------------------------------------------------------------------------------
+
+    def frame(self, renderer: Renderer, table: str = "", cursor: Mapping[str, Any] | None = None, slots: Mapping[str, str] | None = None) -> Frame:
+        """The rows a renderer draws at a cursor (`{"run": ..., "step": ..., "neuron": ...}`).
+
+        The drawn table is cut at run, probe and step (unless the step is in `over`) and at the coordinates in `at`; a step without rows gives the latest
+        one not after it. Further consumed tables come whole, and are left out where they are not computed.
+        """
+        cursor = dict(cursor or {})
+        name = table or next(iter(renderer.tables()), "")
+        if not name:
+            raise UsageError(f"{type(renderer).__name__} draws any table: say which, table='<analyzer>'")
+        run = self.run(cursor["run"]) if cursor.get("run") else self._chosen(None)[0]
+        schema = self.schema(name, run)
+        data = self._cut(renderer, name, run, cursor)
+        others = {other: t for other in renderer.tables()[1:] if (t := self._optional(other, run)) is not None}
+        bound = bind(renderer.slots, schema, slots) if renderer.slots else {}
+        if bound is None:
+            raise UsageError(f"{type(renderer).__name__} cannot draw {name!r}: none of its columns fits {', '.join(renderer.slots)}")
+        return Frame(data, schema, bound, others, run.family, {**cursor, "run": run.name})
+
+    def _cut(self, renderer: Renderer, name: str, run: Run, cursor: Mapping[str, Any]) -> pd.DataFrame:
+        step = None if "step" in renderer.over or name == METRICS else cursor.get("step")
+        if step is not None:
+            step = self._step_at(name, run, int(step), str(cursor.get("probe") or ""))
+        data: pd.DataFrame = self.table(name, runs=run, steps=step, probe=str(cursor.get("probe") or ""))
+        for coordinate in renderer.at:
+            if coordinate in data and cursor.get(coordinate) is not None:
+                data = data[data[coordinate] == cursor[coordinate]]
+        return data.reset_index(drop=True)
+
+    def _step_at(self, name: str, run: Run, step: int, probe: str) -> int | None:
+        """The latest stored step not after `step` (the first one when all are after it), None for a table without steps."""
+        steps = sorted(s for a in self.addresses(name, [run], probe) for s in self.store.entries(a) if s is not None)
+        return max((s for s in steps if s <= step), default=steps[0] if steps else None)
+
+    def _optional(self, name: str, run: Run) -> pd.DataFrame | None:
+        try:
+            return self.table(name, runs=run)
+        except StrobeError:
+            return None
+
+    def view(
+        self, renderer: str | Renderer | type[Renderer], run: str | Run, table: str = "", *, slots: Mapping[str, str] | None = None, **cursor: Any
+    ) -> View:
+        """A renderer bound to a run and a cursor: `.chart` is an Altair chart, `.frame` its rows.
+
+        `ws.view("dimensionality_over_steps", run).chart`; settings go to the renderer's constructor: `ws.view(NeuronMap(size=3), run, step=5000)`.
+        """
+        drawn = self.renderer(renderer)
+        return View(self, drawn, table, {"run": self.run(run).name, **cursor}, slots or {})
+
+    def renderer(self, renderer: str | Renderer | type[Renderer], settings: Mapping[str, Any] | None = None) -> Renderer:
+        """A renderer instance from a name, a class, `./file.py:Class` or an instance."""
+        if isinstance(renderer, Renderer):
+            return renderer
+        if isinstance(renderer, str) and ".py:" in renderer:
+            plugin = self.registry.add_file(renderer)
+        elif isinstance(renderer, str):
+            plugin = self.registry.get("renderer", renderer)
+        else:
+            plugin = self.registry.add(renderer)
+        return analysis.configured(plugin.load(), plugin.who, settings or {})  # type: ignore[no-any-return]
+
+
+def _metrics(runs: Sequence[Run], steps: Sequence[int] | None) -> pd.DataFrame:
+    import pandas as pd
+
+    frames = []
+    for run in runs:
+        frame = run.metrics
+        frame.insert(0, "run", run.name)
+        frames.append(frame if steps is None else frame[frame["step"].isin(list(steps))])
+    return pd.concat(frames, ignore_index=True)

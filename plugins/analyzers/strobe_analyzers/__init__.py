@@ -1,0 +1,1 @@
+"""Built-in analyzers: one module each, registered in entrypoints.toml, written against the public API of `strobe`."""
