@@ -1,6 +1,7 @@
 """Pure mathematics of the built-in analyzers: Fourier bases of residues, power per frequency, projections, spectra. Reductions in float64.
 
-Nothing here knows a model. Cached tables are inference tensors, so in-place writes to them raise.
+Nothing here knows a model. Cached tables are handed out as copies: whoever writes to one harms nobody else (an inference tensor would raise,
+but only after it has been written to).
 """
 
 from __future__ import annotations
@@ -38,17 +39,19 @@ def fourier_rows(p: int) -> tuple[FourierRow, ...]:
     return (FourierRow("const", 0), *pairs, *([FourierRow("cos", p // 2)] if p % 2 == 0 else []))
 
 
-@cache
 def fourier_basis(p: int) -> Tensor:
     """Orthonormal real Fourier basis over residues, float64 [p, p], rows as `fourier_rows(p)` says.
 
     Row const = 1/sqrt(p); cos k and sin k = cos|sin(2 pi k x / p) * sqrt(2/p), k = 1 .. (p-1)/2. Even p has one row (-1)^x / sqrt(p) for k = p/2
-    (its sine is zero). Read-only. Source: Nanda et al., progress-measures-paper `transformers.py:make_fourier_basis`.
+    (its sine is zero). Cached. Source: Nanda et al., progress-measures-paper `transformers.py:make_fourier_basis`.
     """
-    with torch.inference_mode():
-        x = torch.arange(p)
-        rows = [_row(label, x, p) for label in fourier_rows(p)]
-        return torch.stack(rows)
+    return _basis(p).clone()
+
+
+@cache
+def _basis(p: int) -> Tensor:
+    x = torch.arange(p)
+    return torch.stack([_row(label, x, p) for label in fourier_rows(p)])
 
 
 def _row(label: FourierRow, x: Tensor, p: int) -> Tensor:
@@ -168,12 +171,10 @@ def _two_harmonics(maps: Tensor) -> Tensor:
 # --- directions that depend on a + b alone -----------------------------------------------------------------------------------------------------
 
 
-@cache
 def sum_classes(p: int) -> Tensor:
-    """(a + b) mod p for the p*p inputs in row order x = a*p + b, int64 [p*p]. Read-only."""
-    with torch.inference_mode():
-        x = torch.arange(p)
-        return ((x[:, None] + x) % p).flatten()
+    """(a + b) mod p for the p*p inputs in row order x = a*p + b, int64 [p*p]."""
+    x = torch.arange(p)
+    return ((x[:, None] + x) % p).flatten()
 
 
 def class_sums(values: Tensor, p: int) -> Tensor:

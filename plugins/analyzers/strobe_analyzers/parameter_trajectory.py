@@ -42,7 +42,7 @@ class ParameterTrajectory(Analyzer):
     @hookimpl
     def analyze_trajectory(self, checkpoints: Checkpoints) -> Any:
         members = self._members(checkpoints)
-        grams = {name: _gram(_stacked(checkpoints, name)) for names in members.values() for name in names}
+        grams = {name: _gram(_stacked(checkpoints, name)) for name in sorted({n for names in members.values() for n in names})}
         bases = {group: _basis([grams[name] for name in names], self.components) for group, names in members.items()}
         return self._columns(checkpoints.steps, _signed(checkpoints, members, bases))
 
