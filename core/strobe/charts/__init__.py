@@ -9,7 +9,7 @@ from __future__ import annotations
 from .colours import OTHER, FrequencyColours, frequency_colours
 from .data import Dataset, dataset, records
 from .images import heatmap, image_rows, png_url, ramp, viridis, whole_pixels
-from .lines import Line, ValueAxis, end_labels, room, spread, step_lines, strip, strips, value_axis
+from .lines import LOG_LABEL, Line, ValueAxis, end_labels, room, spread, step_lines, strip, strips, value_axis
 from .steps import Placed, StepAxis, StepScale, cursor_rows, cursor_rule, event_rules, event_steps, place_labels, step_axis, thin
 from .theme import DARK, LABELS, LIGHT, WIDTH, active, colour, look, register, style, theme, use
 from .words import described, note, number, text_grid
@@ -18,6 +18,7 @@ __all__ = [
     "DARK",
     "LABELS",
     "LIGHT",
+    "LOG_LABEL",
     "OTHER",
     "WIDTH",
     "Dataset",

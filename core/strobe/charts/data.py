@@ -16,16 +16,23 @@ import pandas as pd
 Records = list[dict[str, Any]]
 
 
+class Rows:
+    """A holder that Altair passes on by reference, where it would copy a list with every layer."""
+
+    def __init__(self, records: Records) -> None:
+        self.records = records
+
+
 class Dataset(alt.InlineData):
     """Rows under a name, written to the top-level `datasets` of whatever chart they end up in."""
 
     _class_is_valid_at_instantiation = False  # the rows are records already; validating each against the schema costs more than drawing them
 
     def to_dict(self, validate: bool = True, *, ignore: list[str] | None = None, context: dict[str, Any] | None = None) -> dict[str, Any]:
-        name, values = str(self._kwds["name"]), self._kwds["values"]
+        name, values = str(self._kwds["name"]), self._kwds["values"].records
         if context is None or "datasets" not in context:
             return {"name": name, "values": values}
-        while context["datasets"].get(name, values) is not values:  # two panels side by side, both with a dataset of this name
+        while context["datasets"].get(name, values) != values:  # two panels side by side, both with a dataset of this name
             name += "_"
         context["datasets"][name] = values
         return {"name": name}
@@ -33,7 +40,7 @@ class Dataset(alt.InlineData):
 
 def dataset(name: str, rows: pd.DataFrame | Sequence[Mapping[str, Any]]) -> Dataset:
     """Rows for `alt.Chart(...)` under a stable name. Say the type of every field (`"step:Q"`): Altair does not look into named data."""
-    return Dataset(name=name, values=records(rows) if isinstance(rows, pd.DataFrame) else [dict(row) for row in rows])
+    return Dataset(name=name, values=Rows(records(rows) if isinstance(rows, pd.DataFrame) else [dict(row) for row in rows]))
 
 
 def records(rows: pd.DataFrame) -> Records:

@@ -109,7 +109,7 @@ def place_labels(events: Mapping[str, float], axis: StepAxis) -> list[Placed]:
 
 def _sides(names: Sequence[str], events: Mapping[str, float], axis: StepAxis) -> list[Placed]:
     placed = []
-    for name, following in zip(names, [*names[1:], None], strict=True):
+    for name, following in zip(names, [*names[1:], None], strict=False):
         room = axis.pixel(events[following]) - axis.pixel(events[name]) if following else math.inf
         close = room < len(name) * CHARACTER + 2 * MARGIN
         placed.append(Placed(name, events[name], "end" if close else "start"))

@@ -1,0 +1,96 @@
+"""Which frequencies the network uses, over training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from strobe import Frame, Renderer, charts, hookimpl
+
+
+class FrequencyTimeline(Renderer):
+    """Share of power per frequency over steps, stacked, in the order the signal flows: embedding, heads (their mean), logit map.
+
+    Key frequencies keep their colours and the rest is grey. Shares leave the constant out; heads are shares of the variance of their maps.
+    """
+
+    consumes = ("dominant_frequencies", "key_frequencies", "head_frequency", "phases")
+    over = ("step",)
+
+    views: tuple[str, ...] = ("W_E", "W_L")
+    top: int = 6
+    width: int = charts.WIDTH
+    height: int = 74
+    step_scale: charts.StepScale = "sqrt"
+
+    @hookimpl
+    def render(self, frame: Frame) -> alt.VConcatChart | alt.LayerChart | alt.Chart:
+        shares = dict(self._shares(frame))
+        if not shares:
+            return charts.note("No spectra were computed for this run.", width=self.width)
+        end = sum(table.iloc[-1].reindex(range(1, 1 + max(t.columns.max() for t in shares.values()))).fillna(0) for table in shares.values())
+        keys = charts.frequency_colours(frame.others.get("key_frequencies"), end.nlargest(self.top).index)
+        axis = charts.step_axis([s for table in shares.values() for s in table.index], width=self.width, scale=self.step_scale)
+        strips = []
+        for i, (name, table) in enumerate(shares.items()):
+            first, last = i == 0, i == len(shares) - 1
+            layers = self._areas(name, stacked(table, keys), axis, keys, first=first, last=last)
+            strip = charts.strip(
+                layers, axis, self.height, phases=frame.others.get("phases"), cursor=frame.cursor, top=first, bottom=last, bands=False
+            )
+            strips.append(strip)
+        text = f"Share of power per frequency over training steps, stacked, for {', '.join(shares)}; key frequencies coloured, the rest grey."
+        return charts.described(charts.strips(*strips, spacing=14), text)
+
+    def _shares(self, frame: Frame) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Strip name -> shares [step, frequency]."""
+        data = frame.data
+        for i, view in enumerate(self.views):
+            rows = data[(data["view"] == view) & (data["frequency"] > 0)] if len(data) else data
+            if len(rows):
+                table = rows.pivot_table(index="step", columns="frequency", values="share", aggfunc="sum")
+                yield {"W_E": "embedding W_E", "W_L": "logit map W_L"}.get(view, view), table
+            heads = frame.others.get("head_frequency")
+            if i == 0 and heads is not None and len(heads.dropna(subset=["fractions"])):
+                yield "heads (mean)", _mean_fractions(heads.dropna(subset=["fractions"]))
+
+    def _areas(
+        self, name: str, bands: pd.DataFrame, axis: charts.StepAxis, keys: charts.FrequencyColours, *, first: bool, last: bool
+    ) -> list[alt.Chart]:
+        y_axis = alt.Axis(title="share of power" if first else "share", values=[0, 1], format=".0%")
+        y = alt.Y("low:Q", scale=alt.Scale(domain=[0, 1], nice=False), axis=y_axis)
+        area = alt.Chart(charts.dataset(f"areas {name}", bands)).mark_area(clip=True)
+        drawn = area.encode(x=axis.x(labels=last), y=y, y2="high:Q", color=alt.Color("group:N", scale=keys.scale(), legend=None), detail="group:N")
+        words = alt.Chart(charts.dataset(f"inside {name}", inside(bands, self.height))).mark_text(fontWeight=600, fontSize=11)
+        colour = alt.Color("group:N", scale=keys.on_fill_scale(), legend=None)
+        inner = words.encode(x=axis.x(labels=last), y=alt.Y("middle:Q", scale=alt.Scale(domain=[0, 1], nice=False)), text="group:N", color=colour)
+        label = alt.Chart(charts.dataset(f"name {name}", [{"text": name.split(" ", 1)}])).mark_text(style="direct-label", lineHeight=13, dy=-6)
+        return [drawn, inner, label.encode(x=alt.value(self.width), y=alt.value(self.height / 2), text="text:N")]
+
+
+def _mean_fractions(heads: pd.DataFrame) -> pd.DataFrame:
+    """Mean over heads of the share per frequency, [step, frequency]."""
+    means = {int(step): np.mean(np.stack(list(part["fractions"])), axis=0) for step, part in heads.groupby("step")}
+    table = pd.DataFrame.from_dict(means, orient="index").sort_index()
+    return table.rename(columns=lambda i: i + 1)
+
+
+def stacked(shares: pd.DataFrame, keys: charts.FrequencyColours) -> pd.DataFrame:
+    """Bands from the bottom up, key frequencies ascending and the rest on top: columns step, group, low, high. Each step adds up to 1."""
+    groups = pd.Series({k: keys.group(k) for k in shares.columns})
+    held = shares.fillna(0.0).T.groupby(groups).sum().T.reindex(columns=keys.domain).fillna(0.0)
+    held = held.div(held.sum(axis=1).replace(0, np.nan), axis=0).fillna(0.0)
+    high = held.cumsum(axis=1)
+    long = [pd.DataFrame({"step": held.index, "group": g, "low": high[g] - held[g], "high": high[g]}) for g in held.columns]
+    return pd.concat(long, ignore_index=True)
+
+
+def inside(bands: pd.DataFrame, height: int, least: float = 12) -> pd.DataFrame:
+    """Where a frequency's label fits into its band: at its widest step, and only where the band is `least` px or more."""
+    known = bands[bands["group"] != charts.OTHER].assign(thick=lambda b: (b["high"] - b["low"]) * height, middle=lambda b: (b["low"] + b["high"]) / 2)
+    inner = known[(known["step"] > bands["step"].min()) & (known["step"] < bands["step"].max())]
+    widest = inner.loc[inner.groupby("group")["thick"].idxmax()] if len(inner) else inner
+    return widest[widest["thick"] >= least][["step", "group", "middle"]]

@@ -1,0 +1,48 @@
+"""Singular values of weight matrices, at one step."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from strobe import Frame, Renderer, charts, hookimpl
+
+
+class SingularValues(Renderer):
+    """All singular values of each weight matrix at the cursor's step, largest first, on one logarithmic axis.
+
+    A steep fall after the first few means few directions carry the matrix; values below `floor` times the largest are left out.
+    """
+
+    consumes = "effective_dimensionality"
+
+    parameters: tuple[str, ...] = ("W_E", "W_in", "W_out", "W_U")
+    floor: float = 1e-6
+    columns: int = 2
+    size: int = 190
+
+    @hookimpl
+    def render(self, frame: Frame) -> alt.FacetChart | alt.Chart:
+        rows = frame.data[frame.data["head"].isna()] if len(frame.data) else frame.data
+        points = self._points(rows)
+        if not len(points):
+            return charts.note("No singular values at this step.")
+        x = alt.X("rank:Q", axis=alt.Axis(title="rank of the singular value", tickCount=4, labelFlush=True), scale=alt.Scale(zero=False, nice=False))
+        y = alt.Y("value:Q", scale=alt.Scale(type="log", nice=True), axis=alt.Axis(title="singular value", tickCount=4, labelExpr=charts.LOG_LABEL))
+        line = alt.Chart(charts.dataset("singular values", points)).mark_line(strokeWidth=1.25, point=alt.OverlayMarkDef(size=12))
+        drawn = line.encode(x=x, y=y, tooltip=["parameter:N", "rank:Q", alt.Tooltip("value:Q", format=".4~g")]).properties(
+            width=self.size, height=120
+        )
+        names = list(dict.fromkeys(points["parameter"]))
+        facet = alt.Facet("parameter:N", title=None, sort=names, header=alt.Header(labelAnchor="start", labelFontWeight=600, labelPadding=16))
+        return charts.described(drawn.facet(facet, columns=self.columns, spacing=36), "Singular values of weight matrices by rank, logarithmic.")
+
+    def _points(self, rows: pd.DataFrame) -> pd.DataFrame:
+        parts = []
+        for wanted in self.parameters:
+            for row in rows[rows["parameter"].str.endswith(f".{wanted}")].to_dict("records") if len(rows) else []:
+                values = np.asarray(row["singular_values"], dtype=float)
+                kept = values[values > self.floor * values.max()] if values.size else values
+                parts.append(pd.DataFrame({"parameter": row["parameter"], "rank": np.arange(1, len(kept) + 1), "value": kept}))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
