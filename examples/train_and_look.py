@@ -1,4 +1,4 @@
-"""The Python API from end to end: train a small model, analyze it, read tables, save a chart. About a minute on one core.
+"""The Python API from end to end: train a small model, analyze it, read tables, save a chart. Half a minute on one core.
 
 python examples/train_and_look.py my-workspace
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import strobe
 
 
-def main(folder: str, epochs: int = 2000) -> None:
+def main(folder: str, epochs: int = 1000) -> None:
     """Train, analyze and look, in the workspace `folder`."""
     ws = strobe.Workspace(folder)
     run = ws.train(
