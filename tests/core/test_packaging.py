@@ -106,6 +106,9 @@ def test_nothing_but_the_app_imports_the_app(root: Path) -> None:
     assert not [f for f in files if any(n.partition(".")[0] == "strobe_app" for n in imports(f))]
 
 
+STROBE = ("-c", "from strobe.cli import main; main()")
+
+
 def modules_after(*arguments: str) -> set[str]:
     """Top-level modules that a fresh interpreter holds after running the arguments."""
     done = subprocess.run([sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, timeout=120)
@@ -115,7 +118,7 @@ def modules_after(*arguments: str) -> set[str]:
 
 @pytest.mark.parametrize("command", ["--help", "--version", "plugins list", "plugins list --json"])
 def test_the_command_line_starts_light(command: str) -> None:
-    heavy = modules_after("-m", "strobe.cli", *command.split()) & HEAVY
+    heavy = modules_after(*STROBE, *command.split()) & HEAVY
     assert not heavy, f"`strobe {command}` imported {', '.join(sorted(heavy))}"
 
 
@@ -126,7 +129,7 @@ def test_importing_strobe_imports_nothing_heavy() -> None:
 def test_listing_imports_no_plugin(installed) -> None:
     """Not even a broken one, and not one that runs code on import."""
     installed("strobe-participation", "strobe-broken", "strobe-future")
-    loaded = modules_after("-m", "strobe.cli", "plugins", "list")
+    loaded = modules_after(*STROBE, "plugins", "list")
     assert not {m for m in loaded if m.startswith("strobe_")}
 
 
