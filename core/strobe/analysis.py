@@ -136,7 +136,8 @@ def address(bound: Mapping[str, Bound], name: str, about: RunFacts | None) -> Ad
 
 def preview(bound: Mapping[str, Bound], runs: Sequence[tuple[Run, RunFacts]], store: Store) -> Preview:
     """What analyze would do, from digests and footers alone. Cells whose upstream rows are not there yet count as missing."""
-    forecasts, captured = [], {}
+    forecasts: list[Forecast] = []
+    captured: dict[str, int] = {}
     forwards: set[tuple[str, int]] = set()
     read: set[tuple[str, int]] = set()
     for run, about in runs:

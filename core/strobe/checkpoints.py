@@ -36,7 +36,8 @@ def read_tensor(path: Path, name: str) -> torch.Tensor:
     """One tensor, copied into memory that torch allocated: a mapped tensor is aligned differently from file to file, and float32 dot products
     then differ in the last bit."""
     with _opened(path) as f:
-        return f.get_tensor(name).clone()
+        tensor: torch.Tensor = f.get_tensor(name)
+        return tensor.clone()
 
 
 def read_all(path: Path) -> dict[str, torch.Tensor]:

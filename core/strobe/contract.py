@@ -33,7 +33,8 @@ def analyzer_contract(cls: type[Analyzer], who: str, group_category: str | None 
     category = CATEGORY_OF_HOOK[hook]
     if group_category is not None and group_category != category:
         raise ContractError(
-            f"{who}: {hook} makes it a {category!r} analyzer, but it is registered under strobe.analyzers.{group_category}; move its entry point to strobe.analyzers.{category}"
+            f"{who}: {hook} makes it a {category!r} analyzer, but it is registered under strobe.analyzers.{group_category}; "
+            f"move its entry point to strobe.analyzers.{category}"
         )
     arguments = _arguments(cls, hook, who, AnalyzerSpecs)
     if not isinstance(getattr(cls, "Row", None), type) or not issubclass(cls.Row, Row):
@@ -72,7 +73,8 @@ def _arguments(cls: type[Any], hook: str, who: str, specs: type[Any]) -> tuple[s
     for p in list(inspect.signature(method).parameters.values())[1:]:
         if p.default is not p.empty or p.kind is p.KEYWORD_ONLY:
             raise ContractError(
-                f"{who}: {hook}: argument {p.name!r} has a default or is keyword-only, and pluggy would never pass it; write `def {hook}(self, {p.name})`, and make constants settings of the class"
+                f"{who}: {hook}: argument {p.name!r} has a default or is keyword-only, and pluggy would never pass it; "
+                f"write `def {hook}(self, {p.name})`, and make constants settings of the class"
             )
         if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
             raise ContractError(f"{who}: {hook}: {p} is not passed; name the arguments you want: {', '.join(known)}")

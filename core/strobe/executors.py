@@ -55,8 +55,8 @@ def run_tasks(
 ) -> Iterator[Outcome]:
     """`fn` over tasks, outcomes in the tasks' order.
 
-    With `processes`, a worker that dies takes the pool with it: the pool is rebuilt and the unfinished tasks are submitted again, one at a time, so that
-    the one that kills its worker is found; `lost(task, reason)` is its outcome.
+    With `processes`, a worker that dies takes the pool with it: the pool is rebuilt and the unfinished tasks are submitted again, one at a time, so
+    that the one that kills its worker is found; `lost(task, reason)` is its outcome.
     """
     if name == "local":
         with one_thread():

@@ -13,6 +13,8 @@ from .plugin import Plugin
 from .sites import Last, Positions, Tap
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from .arguments import Probe
@@ -42,7 +44,8 @@ class Family(Plugin):
     """A kind of model and task; its fields are its parameters (p, d_model, seed, ...), each with a default.
 
     Subclasses implement `parameters`, `sites`, `initial`, `build`, `forward`, `split`, `probes`, and where they differ from the defaults
-    `loss`, `load`, `training`, `problems`. `aliases` maps keys of foreign run descriptions to fields (`{"train_fraction": "fraction"}`). The forward takes weights under canonical names, so that a checkpoint is never loaded into a module to be analyzed.
+    `loss`, `load`, `training`, `problems`. `read_out` is where the answer is read; `aliases` maps keys of foreign run descriptions to fields
+    (`{"train_fraction": "fraction"}`). The forward takes weights under canonical names, so that a checkpoint is never loaded into a module to be analyzed.
     """
 
     step_name: ClassVar[str] = "step"
@@ -109,6 +112,16 @@ class Family(Plugin):
         from .training import Training
 
         return Training()
+
+    @classmethod
+    def demo(cls) -> tuple[dict[str, Any], Training] | None:
+        """Parameters and training of a small run that shows what the family is about within a minute on two cores (`strobe demo`); None: no demo."""
+        return None
+
+    @classmethod
+    def report(cls) -> Path | None:
+        """The default report of its runs, a YAML file in the package (see `strobe.report`); None: Strobe makes one of what is stored."""
+        return None
 
     def _missing(self, method: str) -> NotImplementedError:
         signature = inspect.signature(getattr(type(self), method))

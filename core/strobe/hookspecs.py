@@ -33,7 +33,7 @@ class AnalyzerSpecs:
     # --- once per checkpoint, no forward pass ------------------------------------------------------------------------------------------
 
     @hookspec
-    def analyze_weights(self, weights: Weights, metrics: pd.DataFrame, results: Results, context: Context) -> Iterable[Row] | Columns:  # type: ignore[empty-body]
+    def analyze_weights(self, weights: Weights, metrics: pd.DataFrame, results: Results, context: Context) -> Iterable[Row] | Columns:
         """Look at the weights of one checkpoint. Called once per checkpoint; reads only the tensors it touches, never builds the model.
 
         :param weights: lazy mapping canonical name -> read-only tensor in `x @ W` orientation; `weights.matrices(pattern)`, `weights.heads(pattern)`.
@@ -45,7 +45,7 @@ class AnalyzerSpecs:
     # --- once per checkpoint and probe, all on one shared forward pass -------------------------------------------------------------------
 
     @hookspec
-    def analyze_activations(  # type: ignore[empty-body]
+    def analyze_activations(
         self, activations: Activations, weights: Weights, probe: Probe, metrics: pd.DataFrame, results: Results, context: Context
     ) -> Iterable[Row] | Columns:
         """Look at activations of the sites declared in `sites = {"blocks.*.mlp.post": Last()}`.
@@ -59,7 +59,7 @@ class AnalyzerSpecs:
         """
 
     @hookspec
-    def analyze_attention(  # type: ignore[empty-body]
+    def analyze_attention(
         self,
         attention: Attention,
         activations: Activations,
@@ -81,7 +81,7 @@ class AnalyzerSpecs:
         """
 
     @hookspec
-    def analyze_outputs(  # type: ignore[empty-body]
+    def analyze_outputs(
         self,
         outputs: Outputs,
         attention: Attention,
@@ -107,7 +107,7 @@ class AnalyzerSpecs:
     @hookspec
     def analyze_landscape(
         self, loss: Loss, weights: Weights, probe: Probe, metrics: pd.DataFrame, results: Results, context: Context
-    ) -> Iterable[Row] | Columns:  # type: ignore[empty-body]
+    ) -> Iterable[Row] | Columns:
         """Look at the loss around a checkpoint. Its forwards and backwards are its own, counted apart from the shared pass.
 
         :param loss: `loss("train")`, `.grad()`, `.hvp(v)`, `.at(weights)`.
@@ -121,7 +121,7 @@ class AnalyzerSpecs:
     # --- once per run ----------------------------------------------------------------------------------------------------------------------
 
     @hookspec
-    def analyze_trajectory(self, checkpoints: Checkpoints, metrics: pd.DataFrame, results: Results, context: Context) -> Iterable[Row] | Columns:  # type: ignore[empty-body]
+    def analyze_trajectory(self, checkpoints: Checkpoints, metrics: pd.DataFrame, results: Results, context: Context) -> Iterable[Row] | Columns:
         """Look at a run's weights over all its steps: one pass, bounded memory. Rows may declare `step`.
 
         :param checkpoints: lazy: iterate for `(step, weights)`, index by step; nothing is kept between steps.
@@ -131,7 +131,7 @@ class AnalyzerSpecs:
         """
 
     @hookspec
-    def analyze_results(self, results: Results, metrics: pd.DataFrame, context: Context) -> Iterable[Row] | Columns:  # type: ignore[empty-body]
+    def analyze_results(self, results: Results, metrics: pd.DataFrame, context: Context) -> Iterable[Row] | Columns:
         """Derive rows from other analyzers' rows and from what training recorded. No model, no checkpoint. Rows may declare `step`.
 
         With `scope = "runs"` it is called once over several runs, and its rows may declare `run`.

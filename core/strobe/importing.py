@@ -1,8 +1,8 @@
 """Checkpoints that someone else made become a run: names, orientation, train indices and losses kept.
 
-A folder holds one file per step, `.safetensors` or `.pt` (weights only), whose name ends in the step (`epoch_00500.safetensors`, `model-500.pt`). Beside them may
-lie `run.json` (a description whose leaves name the family's parameters), `losses.safetensors` (`train_loss` per step, `test_loss` at a constant stride, and
-`train_index`, the inputs that were trained on), and losses in a CSV file (`--metrics`).
+A folder holds one file per step, `.safetensors` or `.pt` (weights only), whose name ends in the step (`epoch_00500.safetensors`, `model-500.pt`).
+Beside them may lie `run.json` (a description whose leaves name the family's parameters), `losses.safetensors` (`train_loss` per step, `test_loss`
+at a constant stride, and `train_index`, the inputs that were trained on), and losses in a CSV file (`--metrics`).
 A mapping (`--map FILE`, YAML or JSON) says once what foreign tensors are called and how they are turned, and is kept in the run:
 
     embed.W_E: transformer.wte.weight
@@ -76,7 +76,7 @@ def import_folder(
     metrics: str | Path | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Copy a folder of checkpoints into the workspace as a run. Raises an error that says which key or shape is missing; then nothing is left behind."""
+    """Copy a folder of checkpoints into the workspace as a run. An error says which key or shape is missing, and leaves nothing behind."""
     import shutil
 
     from .analysis import configured

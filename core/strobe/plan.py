@@ -1,7 +1,7 @@
 """What must run. Pure functions over frozen dataclasses: a plan can be printed and tested without torch.
 
-Analyzers run in three stages. *before*: what step analyzers consume (weights, trajectory, results of those; no forward). *steps*: every other analyzer
-whose unit is one checkpoint, all on one forward. *after*: everything derived, in topological order.
+Analyzers run in three stages. *before*: what step analyzers consume (weights, trajectory, results of those; no forward). *steps*: every other
+analyzer whose unit is one checkpoint, all on one forward. *after*: everything derived, in topological order.
 """
 
 from __future__ import annotations

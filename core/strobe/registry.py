@@ -92,7 +92,7 @@ class Plugin:
 
     @cached_property
     def code(self) -> str:
-        """What stands for the code in keys: built-ins a digest of their own module, editable packages a digest of all their sources, others the version."""
+        """What stands for the code in keys: a digest of a built-in's module, of an editable package's sources, else the version."""
         if self.entry is None:
             return f"{self.package}+{hashlib.sha256(_source(self.given).encode()).hexdigest()[:16]}"
         if self.package == "strobe":
@@ -119,14 +119,13 @@ def check(plugin: Plugin, found: Any) -> None:
         return
     if not (isinstance(found, type) and issubclass(found, base)):
         what = found.__qualname__ if isinstance(found, type) else f"a {type(found).__name__}"
-        raise PluginError(
-            f"{plugin.who}: {plugin.entry.value if plugin.entry else 'object'} is {what}, not a subclass of strobe.{base.__name__}; derive it from strobe.{base.__name__}"
-        )
-    if plugin.kind == "analyzer":
+        where = plugin.entry.value if plugin.entry else "it"
+        raise PluginError(f"{plugin.who}: {where} is {what}, no plugin; derive it from strobe.{base.__name__}")
+    if issubclass(found, Analyzer):
         from .contract import analyzer_contract
 
         analyzer_contract(found, plugin.who, plugin.category or None)
-    if plugin.kind == "renderer":
+    if issubclass(found, Renderer):
         from .contract import renderer_contract
 
         renderer_contract(found, plugin.who)
@@ -243,7 +242,8 @@ def _described(entry: EntryPoint, kind: Kind, category: str, off: set[str]) -> P
     if f"{package}:{entry.name}" in off or entry.name in off:
         return replace(plugin, state="disabled", why=f"disabled; `strobe plugins enable {entry.name}` brings it back")
     if kind == "analyzer" and category not in CATEGORIES:
-        why = f"entry-point group strobe.analyzers{'.' if category else ''}{category} is no category; use strobe.analyzers.<category>, one of {', '.join(CATEGORIES)}"
+        group = f"strobe.analyzers.{category}".rstrip(".")
+        why = f"entry-point group {group} is no category; use strobe.analyzers.<category>, one of {', '.join(CATEGORIES)}"
         return replace(plugin, state="broken", why=why)
     if dist is not None and package != "strobe" and (why := _incompatible(dist)):
         return replace(plugin, state="incompatible", why=why)

@@ -104,7 +104,8 @@ class Run:
         stat = path.stat()
         if (stat.st_size, stat.st_mtime_ns) != (entry["bytes"], entry["modified"]) and checkpoints.digest(path) != entry["digest"]:
             raise CheckpointError(
-                f"run {self.name}, step {step}: {path.name} is not the file that was recorded (its digest differs); copy the original back, or import the run again"
+                f"run {self.name}, step {step}: {path.name} is not the file that was recorded (its digest differs); "
+                "copy the original back, or import the run again"
             )
 
     def checkpoints(self) -> Checkpoints:

@@ -22,7 +22,8 @@ def query(workspace: Workspace, text: str) -> pd.DataFrame:
         for name in named_tables(workspace, text):
             connection.register(name, table(workspace, name))
         try:
-            return connection.execute(text).df()
+            frame: pd.DataFrame = connection.execute(text).df()
+            return frame
         except duckdb.Error as e:
             known = ", ".join(sorted({r["analyzer"] for r in workspace.stored()}))
             raise UsageError(f"{str(e).partition(chr(10))[0]} (tables here: metrics, _failures, {known})") from e

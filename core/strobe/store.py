@@ -1,9 +1,9 @@
 """Results on disk: Parquet parts that a reader sees whole or not at all.
 
 `results/<analyzer>/<run or _runs>/<probe or _>/<key16>/` holds `whole.parquet` and the parts written since: `part-000001.parquet`, ...
-A footer lists its cells as (step, key, rows), one row group per cell that has rows; there is no other manifest. For one step a later part wins over an
-earlier one, and any part over the whole. `compact` merges them in order of step and then unlinks the parts, oldest first, so that a crash in between
-changes nothing that a reader sees, and the final file depends only on the rows in it.
+A footer lists its cells as (step, key, rows), one row group per cell that has rows; there is no other manifest. For one step a later part wins over
+an earlier one, and any part over the whole. `compact` merges them in order of step and then unlinks the parts, oldest first, so that a crash in
+between changes nothing that a reader sees, and the final file depends only on the rows in it.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ class Store:
             return _write(folder / WHOLE, address, [cell], about)
 
     def compact(self, address: Address, about: Mapping[str, Any], keep: Collection[str]) -> None:
-        """Merge parts into one file in order of step, one row group per step. Cells whose key is not in `keep` (their checkpoint is gone, or what they
-        read has changed) are dropped."""
+        """Merge parts into one file in order of step, one row group per step. Cells whose key is not in `keep` (their checkpoint is gone, or what
+        they read has changed) are dropped."""
         folder = address.folder(self.root)
         with _locked(folder):
             files = _files(folder)

@@ -208,11 +208,8 @@ class Workspace:
         from .schema import ENGINE_SCHEMA, Column, declared
 
         if name == METRICS:
-            columns = [
-                Column(n, "metric", n.replace("_", " "), "float64", unit="nats" if "loss" in n else "1")
-                for n in _metrics(self._chosen(run), None)
-                if n not in ENGINE_SCHEMA
-            ]
+            names = [str(n) for n in _metrics(self._chosen(run), None)]
+            columns = [Column(n, "metric", n.replace("_", " "), "float64", unit=_metric_unit(n)) for n in names if n not in ENGINE_SCHEMA]
             return TableSchema({"run": ENGINE_SCHEMA["run"], "step": ENGINE_SCHEMA["step"], **{c.name: c for c in columns}})
         cls = self.registry.analyzer(name)
         return TableSchema({**{n: ENGINE_SCHEMA[n] for n in cls.engine_columns()}, **declared(cls.Row)})
@@ -242,8 +239,8 @@ class Workspace:
     def frame(self, renderer: Renderer, table: str = "", cursor: Mapping[str, Any] | None = None, slots: Mapping[str, str] | None = None) -> Frame:
         """The rows a renderer draws at a cursor (`{"run": ..., "step": ..., "neuron": ...}`).
 
-        The drawn table is cut at run, probe and step (unless the step is in `over`) and at the coordinates in `at`; a step without rows gives the latest
-        one not after it. Further consumed tables come whole, and are left out where they are not computed.
+        The drawn table is cut at run, probe and step (unless the step is in `over`) and at the coordinates in `at`; a step without rows gives the
+        latest one not after it. Further consumed tables come whole, and are left out where they are not computed.
         """
         cursor = dict(cursor or {})
         name = table or next(iter(renderer.tables()), "")
@@ -311,3 +308,7 @@ def _metrics(runs: Sequence[Run], steps: Sequence[int] | None) -> pd.DataFrame:
         frame.insert(0, "run", run.name)
         frames.append(frame if steps is None else frame[frame["step"].isin(list(steps))])
     return pd.concat(frames, ignore_index=True)
+
+
+def _metric_unit(name: str) -> str:
+    return "nats" if name.endswith("loss") else "1"
