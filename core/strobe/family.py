@@ -45,7 +45,7 @@ class Family(Plugin):
 
     Subclasses implement `parameters`, `sites`, `initial`, `build`, `forward`, `split`, `probes`, and where they differ from the defaults
     `loss`, `load`, `training`, `problems`. `read_out` is where the answer is read; `aliases` maps keys of foreign run descriptions to fields
-    (`{"train_fraction": "fraction"}`). The forward takes weights under canonical names, so that a checkpoint is never loaded into a module to be analyzed.
+    (`{"train_fraction": "fraction"}`). The forward takes weights under canonical names: no checkpoint is loaded into a module to be analyzed.
     """
 
     step_name: ClassVar[str] = "step"

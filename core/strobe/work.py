@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     import torch
 
 
+WROTE = "Inplace update to inference tensor"
+"""How torch refuses an in-place write to a read-only tensor."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How to make an analyzer anywhere: its name, its settings, and for one from a file where that is."""
@@ -167,6 +171,7 @@ class _Work:
             if self.bound[cell.analyzer].category == "weights":
                 view = weights.view()
                 self._call(cell, {**self._common(cell), "weights": view}, view)
+                weights = self._undamaged(run, weights, cell)
         if passing:
             self._pass(run, weights, passing)
         for cell in self.task.cells:
@@ -186,6 +191,8 @@ class _Work:
             view = weights.view()
             self._call(cell, {**self._common(cell), **self._pass_arguments(cell, given, probe), "weights": view, "probe": probe}, weights)
             _free(captured, plan.takes[cell.analyzer], pending[i + 1 :])
+            if self._wrote_to_input(cell) and i + 1 < len(cells):
+                return self._pass(run, run.weights(self.task.step or 0), cells[i + 1 :])
 
     def _pass_arguments(self, cell: Cell, given: Mapping[str, torch.Tensor], probe: Probe) -> dict[str, Any]:
         arguments: dict[str, Any] = {"activations": Activations(given)}
@@ -194,6 +201,14 @@ class _Work:
         if "outputs" in self.bound[cell.analyzer].arguments:
             arguments["outputs"] = Outputs(given["logits"], probe.targets, probe.splits)
         return arguments
+
+    def _undamaged(self, run: Run, weights: Weights, cell: Cell) -> Weights:
+        """The weights for the next analyzer: read again when this one wrote to them."""
+        return run.weights(self.task.step or 0) if self._wrote_to_input(cell) else weights
+
+    def _wrote_to_input(self, cell: Cell) -> bool:
+        """Whether an analyzer failed by writing to a tensor it was given: torch raises, but only after it has written."""
+        return any(f.cell == cell.key and WROTE in f.traceback for f in self.failures)
 
     def _landscape(self, run: Run, weights: Weights, cell: Cell) -> None:
         try:
@@ -254,6 +269,8 @@ class _Work:
     def _fail(self, cell: Cell, e: Exception, weights: Weights | None = None) -> None:
         kind = "checkpoint" if isinstance(e, CheckpointError) else "schema" if isinstance(e, SchemaError) else "error"
         message = str(e) if isinstance(e, StrobeError) else f"{type(e).__name__}: {e}"
+        if WROTE in message:
+            message = f"it writes in place to a tensor it was given; write `tensor.clone()` first ({message})"
         if weights is not None and (bad := _bad_tensors(weights)):
             message = f"{bad}; it raised {message}"
         text = "" if isinstance(e, CheckpointError) else "".join(traceback.format_exception(e))

@@ -6,7 +6,7 @@ limit of 5,000 rows: so a chart looks the same in a report, a notebook and a fil
 
 from __future__ import annotations
 
-from .colours import OTHER, FrequencyColours, frequency_colours
+from .colours import OTHER, FrequencyColours, categories, frequency_colours
 from .data import Dataset, dataset, records
 from .images import heatmap, image_rows, png_url, ramp, viridis, whole_pixels
 from .lines import LOG_LABEL, Line, ValueAxis, end_labels, room, spread, step_lines, strip, strips, value_axis
@@ -29,6 +29,7 @@ __all__ = [
     "StepScale",
     "ValueAxis",
     "active",
+    "categories",
     "colour",
     "cursor_rows",
     "cursor_rule",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from .theme import colour, look
+from .theme import active, colour, look, theme
 
 OTHER = "other"
 
@@ -49,6 +49,14 @@ def on_fill(fill: str) -> str:
     r, g, b = (int(fill[i : i + 2], 16) / 255 for i in (1, 3, 5))
     luminance = 0.2126 * r**2.2 + 0.7152 * g**2.2 + 0.0722 * b**2.2
     return "#1B2430" if luminance > 0.22 else "#FFFFFF"
+
+
+def categories() -> list[tuple[str, str]]:
+    """(line colour, text colour) for things that are neither a frequency nor a split: the theme's categories, with text at 4.5 to 1."""
+    words = dict(zip(look()["frequency_order"], look()["frequency_text"], strict=True))
+    config = theme(active())["config"]
+    words[config["style"]["test"]["color"]] = colour("test_text")
+    return [(fill, words.get(fill, fill)) for fill in config["range"]["category"]]
 
 
 def frequency_colours(key_frequencies: pd.DataFrame | None = None, leading: Iterable[int] = ()) -> FrequencyColours:

@@ -106,7 +106,7 @@ def heatmap(
 
 
 def _position(field: str, title: str, extent: float, ticks: Sequence[float] | None, *, reverse: bool = False) -> Any:
-    axis = alt.Axis(title=title, grid=False, domain=False, ticks=False, values=list(ticks or _ends(extent)), labelPadding=3)
+    axis = alt.Axis(title=title, grid=False, domain=False, ticks=False, values=list(_ends(extent) if ticks is None else ticks), labelPadding=3)
     encoding = alt.X if field.startswith("x") else alt.Y
     return encoding(f"{field}:Q", scale=alt.Scale(domain=[0, extent], nice=False, reverse=reverse), axis=axis)
 
@@ -119,6 +119,6 @@ def _ends(extent: float) -> list[float]:
 
 def ramp(base: alt.Chart, domain: tuple[float, float], title: str) -> alt.Chart:
     """A layer that draws nothing but the legend of the colour ramp, with both ends of its domain."""
-    legend = alt.Legend(title=title, values=list(domain), orient="bottom", direction="horizontal", gradientLength=120, offset=4)
+    legend = alt.Legend(title=title, values=list(domain), format="~g", orient="bottom", direction="horizontal", offset=4, titleLimit=320)
     scale = alt.Scale(domain=list(domain), scheme="viridis", clamp=True)
-    return base.mark_square(size=0).encode(color=alt.Color("mean:Q", scale=scale, legend=legend))
+    return base.mark_square(size=0, opacity=1).encode(color=alt.Color("mean:Q", scale=scale, legend=legend))

@@ -186,7 +186,7 @@ def strip(
     bands: bool = True,
 ) -> alt.LayerChart:
     """Layers over steps, with events behind them, the cursor in front and room for labels on the right."""
-    behind = event_rules(phases, steps, height=height, labels=top, bands=bands)
+    behind = event_rules(phases, steps, height=height, labels=top, bands=bands, bottom=bottom)
     front = cursor_rule(cursor or {}, steps, height=height, flag=bottom)
     chart = alt.layer(*behind, *layers, *front, room(steps.width)).properties(width=steps.width, height=height)
     return chart.resolve_scale(color="independent", strokeDash="independent", strokeWidth="independent")

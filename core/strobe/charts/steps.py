@@ -124,30 +124,33 @@ def _clear(placed: Sequence[Placed], axis: StepAxis) -> bool:
     return all(a[1] <= b[0] for a, b in pairwise(spans)) and all(a >= -50 for a, _ in spans)
 
 
-def event_rules(phases: pd.DataFrame | None, axis: StepAxis, *, height: int, labels: bool = True, bands: bool = True) -> list[alt.Chart]:
-    """Layers that mark phases: bands behind, dotted rules, and labels above the top strip (`labels=False` on the strips below).
+def event_rules(
+    phases: pd.DataFrame | None, axis: StepAxis, *, height: int, labels: bool = True, bands: bool = True, bottom: bool = True
+) -> list[alt.Chart]:
+    """Layers that mark phases: bands behind, dotted rules, and labels above the top strip (`labels=False` on the strips below); the axis
+    is written on the `bottom` strip.
 
     No bands behind stacked areas. Put the layers first, so that the data lie on top.
     """
     events = {name: step for name, step in event_steps(phases).items() if axis.first <= step <= axis.last}
-    layers = _bands(events, axis, height) if bands else []
+    layers = _bands(events, axis, height, bottom) if bands else []
     rules = dataset("events", [{"step": step, "event": name} for name, step in events.items()])
-    layers.append(alt.Chart(rules).mark_rule(style="event-rule").encode(x=axis.x(labels=labels), tooltip=["event:N", "step:Q"]))
+    layers.append(alt.Chart(rules).mark_rule(style="event-rule").encode(x=axis.x(labels=bottom), tooltip=["event:N", "step:Q"]))
     if labels:
         texts = dataset("event labels", [{"step": p.step, "event": p.event, "side": p.side} for p in place_labels(events, axis)])
         for side, align, dx in (("start", "left", MARGIN), ("end", "right", -MARGIN)):
             text = alt.Chart(texts).transform_filter(f"datum.side == '{side}'").mark_text(style="event-label", align=align, dx=dx)
-            layers.append(text.encode(x=axis.x(), y=alt.value(ROW), text="event:N"))
+            layers.append(text.encode(x=axis.x(labels=bottom), y=alt.value(ROW), text="event:N"))
     return layers
 
 
-def _bands(events: Mapping[str, float], axis: StepAxis, height: int) -> list[alt.Chart]:
+def _bands(events: Mapping[str, float], axis: StepAxis, height: int, bottom: bool) -> list[alt.Chart]:
     layers = []
     for style, (start, end) in BANDS.items():
         known = all(name is None or name in events for name in (start, end))
         span = [{"step": events[start] if start else axis.first, "until": events[end] if end else axis.last}] if known else []
         band = alt.Chart(dataset(style, [s for s in span if s["until"] > s["step"]])).mark_rect(style=style)
-        layers.append(band.encode(x=axis.x(labels=False), x2="until:Q", y=alt.value(0), y2=alt.value(height)))
+        layers.append(band.encode(x=axis.x(labels=bottom), x2="until:Q", y=alt.value(0), y2=alt.value(height)))
     return layers
 
 
@@ -166,7 +169,7 @@ def cursor_rule(cursor: Mapping[str, Any], axis: StepAxis, *, height: int, flag:
     base = alt.Chart(rows).encode(x=axis.x(labels=flag))
     layers = [base.mark_rule(style="cursor-rule", clip=True).encode()]
     if flag:
-        mark = base.mark_point(style="cursor-flag", shape=look()["cursor_flag_path"], size=46**2 / 1.0, opacity=1)
+        mark = base.mark_point(style="cursor-flag", shape=look()["cursor_flag_path"], size=46**2, opacity=1)
         layers.append(mark.encode(y=alt.value(height + 13)))
         layers.append(base.mark_text(style="cursor-flag-text").encode(y=alt.value(height + 13), text="label:N"))
     return layers
