@@ -66,7 +66,7 @@ class ValueAxis:
         if self.log:
             return alt.Y(f"{name}:Q", scale=scale, axis=alt.Axis(title=self.title, values=self._powers(), labelExpr=LOG_LABEL))
         count = max(2, min(5, self.height // 36))
-        axis = alt.Axis(title=self.title, tickCount=count, **({"format": self.format} if self.format else {}))
+        axis = alt.Axis(title=self.title, tickCount=count, format=self.format or alt.Undefined)
         return alt.Y(f"{name}:Q", scale=scale, axis=axis)
 
     def _powers(self) -> list[float]:

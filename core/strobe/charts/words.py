@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from .data import dataset
+from .data import Dataset, dataset
 from .theme import WIDTH, colour
 
 
@@ -47,34 +47,23 @@ def described(chart: Any, text: str) -> Any:
     return chart.properties(description=text)
 
 
-def text_grid(
-    rows: pd.DataFrame, *, titles: Mapping[str, str] | None = None, width: int = WIDTH, row_height: int = 20, capacity: int | None = None
-) -> alt.LayerChart:
-    """A table as a chart: one text per cell, numbers right-aligned, a rule under the head. `capacity`: rows to keep room for."""
+def text_grid(rows: pd.DataFrame, *, titles: Mapping[str, str] | None = None, width: int = WIDTH, row_height: int = 20) -> alt.LayerChart:
+    """A table as a chart: one text per cell, numbers right-aligned, a rule under the head.
+
+    Places are pixels in the data, not scales in the specification, which is therefore the same for every table; the picture grows with its content.
+    """
     shown = [str(c) for c in rows.columns]
     right = {c: pd.api.types.is_numeric_dtype(rows[c]) and not pd.api.types.is_bool_dtype(rows[c]) for c in shown}
     cells = {c: [number(v) for v in rows[c]] for c in shown}
     head = {c: (titles or {}).get(c, c) for c in shown}
     starts, ends, total = _columns(head, cells, width)
-    body = [
-        {
-            "x": ends[c] if right[c] else starts[c],
-            "y": (i + 1.5) * row_height,
-            "text": text,
-            "side": "right" if right[c] else "left",
-            **_pick(rows, i),
-        }
-        for c in shown
-        for i, text in enumerate(cells[c])
-    ]
-    heads = [
-        {"x": ends[c] if right[c] else starts[c], "y": 0.5 * row_height, "text": head[c], "side": "right" if right[c] else "left"} for c in shown
-    ]
-    height = int(((capacity or len(rows)) + 1) * row_height)
-    frame = [{"y": row_height, "x": 0, "x2": total}]
-    rule = alt.Chart(dataset("head rule", frame)).mark_rule().encode(x=_place("x", total), x2="x2:Q", y=_place("y", height))
-    layers = [*_texts(dataset("cells", body), total, height, "ink"), *_texts(dataset("head", heads), total, height, "muted"), rule]
-    return alt.layer(*layers).properties(width=total, height=height)
+    place = {c: {"x": ends[c], "side": "right"} if right[c] else {"x": starts[c], "side": "left"} for c in shown}
+    heads = [{**place[c], "y": 0.5 * row_height, "text": head[c]} for c in shown]
+    body = [{**place[c], "y": (i + 1.5) * row_height, "text": text, **_pick(rows, i)} for c in shown for i, text in enumerate(cells[c])]
+    line = alt.Chart(dataset("head rule", [{"y": row_height, "x": 0, "x2": total}])).mark_rule()
+    rule = line.encode(x=alt.X("x:Q", scale=None, axis=None), x2="x2:Q", y=alt.Y("y:Q", scale=None, axis=None))
+    layers = [*_texts(dataset("cells", body), "ink"), *_texts(dataset("head", heads), "muted"), rule]
+    return alt.layer(*layers).properties(width=width, height=row_height)
 
 
 def _columns(head: Mapping[str, str], cells: Mapping[str, Sequence[str]], width: int) -> tuple[dict[str, float], dict[str, float], int]:
@@ -94,16 +83,11 @@ def _pick(rows: pd.DataFrame, i: int) -> dict[str, Any]:
     return {n: int(rows[n].iloc[i]) for n in names if not pd.isna(rows[n].iloc[i])}
 
 
-def _place(channel: str, size: float) -> Any:
-    encoding = alt.X if channel == "x" else alt.Y
-    return encoding(f"{channel}:Q", scale=alt.Scale(domain=[0, size], range=[0, size], nice=False), axis=None)
-
-
-def _texts(rows: Any, width: int, height: int, tint: str) -> list[alt.Chart]:
+def _texts(rows: Dataset, tint: str) -> list[alt.Chart]:
     return [
         alt.Chart(rows)
         .transform_filter(f"datum.side == '{side}'")
         .mark_text(align=side, baseline="middle", color=colour(tint))  # type: ignore[arg-type]
-        .encode(x=_place("x", width), y=_place("y", height), text="text:N")
+        .encode(x=alt.X("x:Q", scale=None, axis=None), y=alt.Y("y:Q", scale=None, axis=None), text="text:N")
         for side in ("left", "right")
     ]

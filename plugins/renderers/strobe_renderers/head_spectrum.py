@@ -37,9 +37,10 @@ class HeadSpectrum(Renderer):
         )
         tint = alt.Color("group:N", scale=keys.text_scale(), legend=None)
         text = base.transform_filter("datum.lead").mark_text(baseline="bottom", dy=-2, fontWeight=600).encode(y=y, text="frequency:Q", color=tint)
-        strip = alt.layer(bar, text, data=bar.data).properties(width=self.width, height=self.height).resolve_scale(color="independent")
-        header = alt.Header(labelAngle=0, labelAlign="left", labelAnchor="start", labelOrient="right", labelPadding=8)
-        row = alt.Row("strip:N", title=None, sort=list(dict.fromkeys(bars["strip"])), header=header)
+        name = base.transform_filter("datum.frequency == 1").mark_text(style="direct-label", color=charts.colour("ink"))
+        name = name.encode(x=alt.value(self.width), y=alt.value(self.height / 2), text="strip:N")
+        strip = alt.layer(bar, text, name, data=bar.data).properties(width=self.width, height=self.height).resolve_scale(color="independent")
+        row = alt.Row("strip:N", title=None, sort=list(dict.fromkeys(bars["strip"])), header=alt.Header(labels=False))
         return charts.described(strip.facet(row=row, spacing=26), "Share of each head's attention map per frequency, one strip per head.")
 
 

@@ -28,7 +28,8 @@ class LineOverSteps(Renderer):
         if y is None or "step" not in frame.data or not frame.data["step"].notna().any():
             return charts.note("This table has no number over steps.", width=self.width)
         by = [colour.name] if colour is not None and colour.name != "step" else []
-        rows = _series(frame.data, y.name, by)
+        dims = [c.name for c in frame.schema.of_kind("dim") if c.name not in ("run", "step", "probe", *by) and c.name in frame.data]
+        rows = _series(frame.data, y.name, by, dims)
         if rows.empty:
             return charts.note(f"{y.name} has no value in this run.", width=self.width)
         steps = charts.step_axis(rows["step"], width=self.width, scale=self.step_scale)
@@ -42,14 +43,27 @@ class LineOverSteps(Renderer):
         names = list(last.abs().sort_values(ascending=False, kind="stable").index)
         if len(names) == 1:
             return {names[0]: charts.Line(names[0] if names[0] != "value" else "")}
-        tints = charts.theme(charts.active())["config"]["range"]["category"]
+        tints = charts.categories()
         pale = {n: charts.Line("", charts.colour("faint"), width=0.75) for n in names[self.top :]}
-        return pale | {n: charts.Line(n, tints[i % len(tints)], charts.colour("text")) for i, n in enumerate(names[: self.top])}
+        return pale | {n: charts.Line(_short(n), *tints[i % len(tints)]) for i, n in enumerate(names[: self.top])}
 
 
-def _series(data: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
-    """Rows step, series, value: means over what is neither step nor the dimension shown."""
+def _short(name: str, room: int = 14) -> str:
+    """The end of a long dotted name, which is what tells parameters apart: `0.attn.W_O`."""
+    while len(name) > room and "." in name:
+        name = name.partition(".")[2]
+    return name if len(name) <= room else f"…{name[-room + 1 :]}"
+
+
+def _series(data: pd.DataFrame, value: str, by: list[str], dims: list[str]) -> pd.DataFrame:
+    """Rows step, series, value: means over the other dimensions `dims`. Where one of them is null in some rows of a line (the whole of what the
+    others are parts of), only those rows count.
+    """
     known = data.dropna(subset=["step", value])
+    for dim in dims:
+        null = known[dim].isna()
+        has_whole = null.groupby([known[b] for b in by], dropna=False).transform("any") if by else pd.Series(bool(null.any()), known.index)
+        known = known[null | ~has_whole]
     means = known.groupby(["step", *by], as_index=False, dropna=False)[value].mean() if len(known) else known
     series = means[by[0]].map(lambda v: "–" if pd.isna(v) else str(v)) if by and len(means) else "value"
     return pd.DataFrame({"step": means["step"].astype(int), "series": series, "value": means[value].astype(float)})

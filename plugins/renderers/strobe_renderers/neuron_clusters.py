@@ -8,6 +8,8 @@ import pandas as pd
 
 from strobe import Frame, Pick, Renderer, charts, hookimpl
 
+X_TITLE = "neurons, sorted by leading frequency"
+
 
 class NeuronClusters(Renderer):
     """Share of each neuron's activation map per frequency at the cursor's step: rows are frequencies, columns are neurons.
@@ -36,7 +38,7 @@ class NeuronClusters(Renderer):
         k_max, n = cells.shape
         wide, tall = n * charts.whole_pixels(n, self.width), k_max * charts.whole_pixels(k_max, self.height)
         picture = charts.image_rows([cells[::-1]], (0.0, 1.0), (n, k_max))
-        titles = {"x": "neurons, sorted by leading frequency", "y": "frequency k", "legend": "share of the neuron's map"}
+        titles = {"x": X_TITLE, "y": "frequency k", "legend": "share of the neuron's map"}
         size = {"width": wide, "height": tall, "extent": (n, k_max)}
         chart = charts.heatmap(picture, **size, **titles, origin="bottom", x_ticks=[], y_ticks=[], name="fractions")
         keys = charts.frequency_colours(frame.others.get("key_frequencies"))
@@ -56,7 +58,7 @@ class NeuronClusters(Renderer):
         names = ["neuron", "frequency", "fraction"]
         table = order[names].assign(left=np.arange(n), right=np.arange(n) + 1)
         bars = alt.Chart(charts.dataset("neurons", table)).mark_rect(opacity=0)
-        x = alt.X("left:Q", scale=alt.Scale(domain=[0, n], nice=False))
+        x = alt.X("left:Q", scale=alt.Scale(domain=[0, n], nice=False), axis=alt.Axis(title=X_TITLE, values=[]))
         return bars.encode(
             x=x, x2="right:Q", y=alt.value(0), y2=alt.value(tall), tooltip=["neuron:Q", "frequency:Q", alt.Tooltip("fraction:Q", format=".0%")]
         )

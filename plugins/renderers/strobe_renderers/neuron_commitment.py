@@ -59,7 +59,7 @@ class NeuronCommitment(Renderer):
         area = alt.Chart(charts.dataset("areas", bands)).mark_area(clip=True)
         drawn = area.encode(x=axis.x(), y=y, y2="high:Q", color=alt.Color("group:N", scale=fill, legend=None), detail="group:N")
         text = alt.Chart(charts.dataset("labels", self._labels(bands, total))).mark_text(style="direct-label")
-        height = alt.Y("y:Q", scale=alt.Scale(domain=[0, total], nice=False), axis=None)
+        height = alt.Y("y:Q", scale=alt.Scale(domain=[0, total], nice=False), axis=y_axis)
         return [drawn, text.encode(x=alt.value("width"), y=height, text="text:N", color=alt.Color("group:N", scale=tint, legend=None))]
 
     def _labels(self, bands: pd.DataFrame, total: int) -> pd.DataFrame:

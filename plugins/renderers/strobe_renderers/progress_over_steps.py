@@ -34,7 +34,7 @@ class ProgressOverSteps(Renderer):
         lines = {"test": charts.Line.styled("test", "test", charts.colour("test_text"))}
         lines |= {n: charts.Line.styled(n, n) for n in ("restricted", "excluded")}
         above = charts.value_axis(rows["value"], "loss, nats", height=self.height)
-        below = charts.value_axis(each["value"], "excluded train loss without one frequency, nats", height=self.height)
+        below = charts.value_axis(each["value"], "train loss without one frequency, nats", height=self.height)
         total = charts.step_lines(rows, lines, steps, above, bottom=False, name="losses", **shared)
         single = charts.step_lines(each, _lines(each, keys), steps, below, top=False, name="excluded by frequency", **shared)
         return charts.described(

@@ -30,12 +30,12 @@ class SingularValues(Renderer):
             return charts.note("No singular values at this step.")
         x = alt.X("rank:Q", axis=alt.Axis(title="rank of the singular value", tickCount=4, labelFlush=True), scale=alt.Scale(zero=False, nice=False))
         y = alt.Y("value:Q", scale=alt.Scale(type="log", nice=True), axis=alt.Axis(title="singular value", tickCount=4, labelExpr=charts.LOG_LABEL))
-        line = alt.Chart(charts.dataset("singular values", points)).mark_line(strokeWidth=1.25, point=alt.OverlayMarkDef(size=12))
+        line = alt.Chart(charts.dataset("singular values", points)).mark_line(strokeWidth=1.25, point=alt.OverlayMarkDef(size=6))
         drawn = line.encode(x=x, y=y, tooltip=["parameter:N", "rank:Q", alt.Tooltip("value:Q", format=".4~g")]).properties(
             width=self.size, height=120
         )
         names = list(dict.fromkeys(points["parameter"]))
-        facet = alt.Facet("parameter:N", title=None, sort=names, header=alt.Header(labelAnchor="start", labelFontWeight=600, labelPadding=16))
+        facet = alt.Facet("parameter:N", title=None, sort=names, header=alt.Header(labelAnchor="end", labelFontWeight=600))
         return charts.described(drawn.facet(facet, columns=self.columns, spacing=36), "Singular values of weight matrices by rank, logarithmic.")
 
     def _points(self, rows: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,7 @@ class Table(Renderer):
         if shown.empty:
             return charts.note("No rows here.", width=self.width)
         units = {c.name: f"{c.name}, {c.unit}" for c in frame.schema.columns.values() if c.unit and c.unit != "1"}
-        grid = charts.text_grid(shown, titles=units, width=self.width, capacity=self.rows)
+        grid = charts.text_grid(shown, titles=units, width=self.width)
         words = f"{len(shown):,} of {len(scalars):,} rows" if len(shown) < len(scalars) else f"{len(scalars):,} rows"
         count = alt.Chart(charts.dataset("count", [{"text": words}])).mark_text(style="annotation", align="left", baseline="bottom")
         below = count.encode(x=alt.value(0), y=alt.value(-6), text="text:N")

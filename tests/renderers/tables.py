@@ -1,0 +1,186 @@
+"""Synthetic tables with the columns of the built-in analyzers, for any modulus."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from strobe import Frame, Renderer
+from strobe.renderer import bind
+from strobe.schema import Column, TableSchema
+
+STEPS = (0, 100, 500, 2000, 3000)
+
+
+class Family(NamedTuple):
+    p: int
+
+
+def tables(p: int, *, neurons: int = 32, heads: int = 4) -> dict[str, pd.DataFrame]:
+    """Every table, over `STEPS`, from seeded noise; the key frequencies are 1 and the largest."""
+    rng = np.random.default_rng(p)
+    n_k = (p - 1) // 2
+    keys = np.unique([1, n_k])
+    return {
+        "metrics": _metrics(),
+        "phases": _phases(),
+        "dominant_frequencies": pd.DataFrame([row for s in STEPS for row in _spectrum(s, n_k, rng, heads)]),
+        "neuron_frequency": pd.DataFrame([_neuron(s, n, n_k, rng) for s in STEPS for n in range(neurons)]),
+        "activation_maps": pd.DataFrame(
+            [{"step": s, "layer": 0, "neuron": n, "map": rng.random((min(p, 28),) * 2)} for s in STEPS for n in range(3)]
+        ),
+        "attention_maps": pd.DataFrame([row for s in STEPS for row in _attention(s, p, heads, rng)]),
+        "head_frequency": pd.DataFrame([_head(s, h, n_k, rng) for s in STEPS for h in range(heads)]),
+        "effective_dimensionality": pd.DataFrame([row for s in STEPS for row in _spectra(s, rng)]),
+        "weight_norms": pd.DataFrame(
+            [{"step": s, "parameter": n, "frobenius": rng.random() + 1, "spectral": 1.0, "max_abs": 1.0} for s in STEPS for n in NAMES]
+        ),
+        "progress_measures": pd.DataFrame([row for s in STEPS for row in _progress(s, keys, rng)]),
+        "key_frequencies": _keys(keys, n_k),
+        "parameter_trajectory": pd.DataFrame([row for i, s in enumerate(STEPS) for row in _path(i, s)]),
+    }
+
+
+NAMES = (
+    "embed.W_E",
+    "pos_embed.W_pos",
+    "blocks.0.attn.W_Q",
+    "blocks.0.mlp.W_in",
+    "blocks.0.mlp.b_in",
+    "blocks.0.mlp.W_out",
+    "unembed.W_U",
+    "odd.thing",
+)
+
+
+def _metrics() -> pd.DataFrame:
+    step = np.arange(0, 3001, 10)
+    frame = pd.DataFrame({"step": step, "train_loss": 5 * np.exp(-step / 200) + 1e-7})
+    for column, values in (("test_loss", 9 / (1 + step)), ("train_accuracy", np.minimum(step / 300, 1)), ("test_accuracy", step / 3000)):
+        frame[column] = np.where(step % 50 == 0, values, np.nan)
+    return frame
+
+
+def _phases() -> pd.DataFrame:
+    found = [("memorised", 130), ("peak", 260), ("turn", 1500), ("generalised", 1600), ("accurate", 1590), ("regress", None)]
+    rows = [
+        {"signal": "loss", "event": e, "at_step": s, "interpolated_step": s, "lower": s, "upper": s and s + 10, "value": s and 0.1} for e, s in found
+    ]
+    return pd.DataFrame(rows).astype({"at_step": "Int64", "interpolated_step": "float64", "lower": "Int64", "upper": "Int64", "value": "float64"})
+
+
+def _spectrum(step: int, n_k: int, rng: np.random.Generator, heads: int) -> list[dict[str, Any]]:
+    rows = []
+    for view, head in [("W_E", None), ("W_U", None), ("W_L", None), *(("W_E.W_V.W_O", h) for h in range(heads))]:
+        share = rng.dirichlet(np.ones(2 * n_k))
+        labels = [(c, k) for k in range(1, n_k + 1) for c in ("cos", "sin")]
+        rows += [{"step": step, "view": view, "head": head, "component": "const", "frequency": 0, "amplitude": 1.0, "share": None}]
+        rows += [
+            {"step": step, "view": view, "head": head, "component": c, "frequency": k, "amplitude": s**0.5, "share": s}
+            for (c, k), s in zip(labels, share, strict=True)
+        ]
+    return rows
+
+
+def _neuron(step: int, neuron: int, n_k: int, rng: np.random.Generator) -> dict[str, Any]:
+    if neuron % 7 == 0:
+        return {"step": step, "layer": 0, "neuron": neuron, "frequency": None, "fraction": None, "fractions": None, "dead": step == 0}
+    share = rng.dirichlet(np.ones(n_k) * (0.02 if step > 1000 else 1))
+    return {
+        "step": step,
+        "layer": 0,
+        "neuron": neuron,
+        "frequency": int(share.argmax()) + 1,
+        "fraction": share.max(),
+        "fractions": share,
+        "dead": False,
+    }
+
+
+def _head(step: int, head: int, n_k: int, rng: np.random.Generator) -> dict[str, Any]:
+    share = rng.dirichlet(np.ones(n_k) * 0.2)
+    return {"step": step, "layer": 0, "head": head, "frequency": int(share.argmax()) + 1, "fraction": share.max(), "fractions": share}
+
+
+def _attention(step: int, p: int, heads: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    return [
+        {"step": step, "layer": 0, "head": h, "query": 2, "key": k, "map": rng.random((p, p)).astype("float16")}
+        for h in range(heads)
+        for k in range(3)
+    ]
+
+
+def _spectra(step: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    rows = []
+    for name, head in [
+        ("embed.W_E", None),
+        ("blocks.0.attn.W_Q", None),
+        ("blocks.0.attn.W_Q", 0),
+        ("blocks.0.mlp.W_in", None),
+        ("blocks.0.mlp.W_out", None),
+        ("unembed.W_U", None),
+    ]:
+        s = np.sort(rng.random(6))[::-1]
+        sigma, lambda_ = s.sum() ** 2 / (s**2).sum(), (s**2).sum() ** 2 / (s**4).sum()
+        rows.append(
+            {
+                "step": step,
+                "parameter": name,
+                "head": head,
+                "participation_ratio_sigma": sigma,
+                "participation_ratio_lambda": lambda_,
+                "singular_values": s,
+            }
+        )
+    return rows
+
+
+def _progress(step: int, keys: np.ndarray, rng: np.random.Generator) -> list[dict[str, Any]]:
+    losses = lambda: 10.0 ** rng.uniform(-6, 1)  # noqa: E731
+    return [
+        {"step": step, "split": s, "keys": "union", "full_loss": losses(), "restricted_loss": losses(), "excluded_loss": losses(),
+         "excluded_by_frequency": rng.random(len(keys)), "key_frequencies": keys, "n_keys": len(keys)}
+        for s in ("train", "test", "all")
+    ]  # fmt: skip
+
+
+def _keys(keys: np.ndarray, n_k: int) -> pd.DataFrame:
+    own = [{"set": "own", "step": s, "frequencies": np.arange(1, n_k + 1) if s < 500 else keys} for s in STEPS]
+    rows = [*own, {"set": "last", "step": None, "frequencies": keys[:1]}, {"set": "union", "step": None, "frequencies": keys}]
+    return pd.DataFrame([{**r, "n_keys": len(r["frequencies"]), "flag": None} for r in rows]).astype({"step": "Int64"})
+
+
+def _path(i: int, step: int) -> list[dict[str, Any]]:
+    return [
+        {"group": g, "step": step, "component": c, "coordinate": np.cos((i + 1) * c), "variance_share": 0.6 / c}
+        for g in ("all", "mlp")
+        for c in (1, 2, 3)
+    ]
+
+
+UNITS = {"participation_ratio_sigma": "1", "participation_ratio_lambda": "1", "full_loss": "nats"}
+
+
+def schema(data: pd.DataFrame) -> TableSchema:
+    """A schema as an analyzer would have declared it: floats are metrics, arrays are arrays, the rest dimensions."""
+    columns = {}
+    for name, values in data.items():
+        arrays = any(isinstance(v, np.ndarray) for v in values)
+        kind = "array" if arrays else "metric" if values.dtype.kind == "f" and name not in ("step", "head") else "dim"
+        type_ = "float64" if kind != "dim" else "string" if values.dtype == object or str(values.dtype).startswith("str") else "int64"
+        columns[str(name)] = Column(str(name), kind, f"the {name}", type_, unit=UNITS.get(str(name), "1"))
+    return TableSchema(columns)
+
+
+def frame(renderer: type[Renderer], all_tables: dict[str, pd.DataFrame], step: int, p: int, table: str = "effective_dimensionality") -> Frame:
+    """What the workspace hands a renderer: its table cut at the cursor, the others whole."""
+    name, *others = renderer.tables() or (table,)
+    cursor = {"run": "r", "step": step, "layer": 0, "neuron": 1}
+    whole = all_tables[name]
+    data = whole if "step" in renderer.over or "step" not in whole else whole[whole["step"] == step]
+    for c in renderer.at:
+        data = data[data[c] == cursor[c]]
+    known = schema(whole)
+    return Frame(data.reset_index(drop=True), known, bind(renderer.slots, known) or {}, {n: all_tables[n] for n in others}, Family(p), cursor)  # type: ignore[arg-type]

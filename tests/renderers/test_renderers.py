@@ -1,0 +1,247 @@
+"""Every built-in renderer, drawn at two steps, small and large, with everything and with nothing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from strobe import Frame, Renderer, charts
+
+ROOT = Path(__file__).parents[2]
+RENDERERS = tomllib.loads((ROOT / "entrypoints.toml").read_text("utf-8"))["strobe"]["renderers"]
+SIZES = (7, 31, 113)
+
+
+def _load_tables() -> Any:
+    spec = importlib.util.spec_from_file_location("renderer_tables", Path(__file__).with_name("tables.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+made = _load_tables()
+tables = cache(made.tables)
+
+
+def renderer(name: str) -> type[Renderer]:
+    module, _, cls = RENDERERS[name].partition(":")
+    return getattr(importlib.import_module(module), cls)
+
+
+def frame(name: str, p: int, step: int) -> Frame:
+    return made.frame(renderer(name), tables(p), step, p)
+
+
+def drawn(name: str, f: Frame, **settings: Any) -> dict[str, Any]:
+    """The chart as Vega-Lite; Altair validates it against the schema on the way."""
+    return renderer(name)(**settings).render(f).to_dict()
+
+
+def axes(spec: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every positional encoding that bears a field, with its definition."""
+    if isinstance(spec, dict):
+        for channel in ("x", "y"):
+            encoding = spec.get("encoding", {}).get(channel) if isinstance(spec.get("encoding"), dict) else None
+            if isinstance(encoding, dict) and "field" in encoding:
+                yield channel, encoding
+        for key, value in spec.items():
+            if key != "datasets":
+                yield from axes(value)
+    elif isinstance(spec, list):
+        for value in spec:
+            yield from axes(value)
+
+
+@pytest.mark.parametrize("p", SIZES)
+@pytest.mark.parametrize("name", RENDERERS)
+def test_specification_is_the_same_at_every_step(name: str, p: int) -> None:
+    early, late = (drawn(name, frame(name, p, step)) for step in (100, 3000))
+    assert list(early.pop("datasets")) == list(late.pop("datasets"))
+    assert early == late
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_the_same_without_the_tables_that_may_be_missing(name: str) -> None:
+    early, late = (drawn(name, replace(frame(name, 31, step), others={})) for step in (100, 3000))
+    assert list(early.pop("datasets")) == list(late.pop("datasets"))
+    assert early == late
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_specification_holds_no_data_and_no_cursor(name: str) -> None:
+    spec = drawn(name, frame(name, 31, 2000))
+    datasets = spec.pop("datasets")
+    assert any(datasets.values())
+    assert "values" not in {key for data in _data(spec) for key in data}
+    assert spec == _without(drawn(name, replace(frame(name, 31, 2000), cursor={})))
+
+
+def _data(spec: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(spec, dict):
+        yield from (v for k, v in spec.items() if k == "data" and isinstance(v, dict))
+        for value in spec.values():
+            yield from _data(value)
+    elif isinstance(spec, list):
+        for value in spec:
+            yield from _data(value)
+
+
+def _without(spec: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in spec.items() if k != "datasets"}
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_axes_have_titles_and_charts_have_alt_text(name: str) -> None:
+    spec = drawn(name, frame(name, 31, 3000))
+    assert spec["description"].endswith(".")
+    titles: dict[str, set[str]] = {"x": set(), "y": set()}
+    for channel, encoding in axes(spec):
+        axis = encoding.get("axis", {})
+        if axis is None or axis.get("labels") is False:
+            continue  # not drawn: pixels of a table, or a strip whose shared axis is written on the last one
+        assert axis.get("title"), (channel, encoding)
+        titles[channel].add(axis["title"])
+    if name not in ("table", "phase_table"):
+        assert all(titles.values())
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_nothing_to_draw_is_said(name: str) -> None:
+    f = frame(name, 7, 100)
+    chart = drawn(name, replace(f, data=f.data.iloc[:0], others={}))
+    words = [row.get("text") for rows in chart["datasets"].values() for row in rows]
+    assert any(isinstance(w, str) and len(w) > 5 for w in words), chart["datasets"]
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_datasets_are_json_without_nan(name: str) -> None:
+    json.dumps(drawn(name, frame(name, 31, 3000)), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_a_click_finds_the_fields_it_picks(name: str) -> None:
+    rows = [row for rows in drawn(name, frame(name, 31, 3000))["datasets"].values() for row in rows]
+    for pick in renderer(name).picks:
+        assert any(pick.field in row for row in rows), pick
+
+
+@pytest.mark.parametrize("theme", [charts.LIGHT, charts.DARK])
+@pytest.mark.parametrize("name", ["loss_curves", "attention_map", "trajectory_plane", "table"])
+def test_draws_a_picture_in_both_themes(name: str, theme: str) -> None:
+    import vl_convert
+
+    with charts.use(theme):
+        spec = drawn(name, frame(name, 31, 3000))
+        assert spec["config"]["background"] == charts.colour("card")
+        assert len(vl_convert.vegalite_to_png(spec)) > 3000
+
+
+# --- what single renderers say ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_loss_curves_draw_only_what_was_measured() -> None:
+    f = frame("loss_curves", 31, 100)
+    everything = {row["series"] for row in drawn("loss_curves", f)["datasets"]["lines"]}
+    assert everything == {"train", "test", "restricted", "excluded"}
+    train_only = replace(f, data=f.data[["step", "train_loss"]], others={})
+    assert {row["series"] for row in drawn("loss_curves", train_only)["datasets"]["lines"]} == {"train"}
+
+
+def test_events_that_were_not_found_are_not_drawn() -> None:
+    events = drawn("loss_curves", frame("loss_curves", 31, 100))["datasets"]["events"]
+    assert {e["event"] for e in events} == {"memorised", "peak", "turn", "generalised", "accurate"}
+
+
+def test_timeline_shares_add_up_to_one_at_every_step() -> None:
+    datasets = drawn("frequency_timeline", frame("frequency_timeline", 31, 100))["datasets"]
+    areas = [rows for name, rows in datasets.items() if name.startswith("areas")]
+    assert len(areas) == 3
+    for rows in areas:
+        tops = {step: max(r["high"] for r in rows if r["step"] == step) for step in made.STEPS}
+        assert tops == pytest.approx(dict.fromkeys(made.STEPS, 1.0))
+
+
+def test_spectrum_bars_hold_all_power_once() -> None:
+    bars = drawn("frequency_spectrum", frame("frequency_spectrum", 31, 100))["datasets"]["bars W_E"]
+    assert sum(b["share"] for b in bars) == pytest.approx(1.0)
+    assert all(b["high"] - b["low"] == pytest.approx(b["share"]) for b in bars)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.85])
+def test_every_neuron_is_counted_once(threshold: float) -> None:
+    areas = drawn("neuron_commitment", frame("neuron_commitment", 31, 100), threshold=threshold)["datasets"]["areas"]
+    data = tables(31)["neuron_frequency"]
+    for step in made.STEPS:
+        here = {r["group"]: r["count"] for r in areas if r["step"] == step}
+        now = data[data["step"] == step]
+        assert sum(here.values()) == len(now)
+        assert here["dead"] == int(now["dead"].sum())
+        assert here["uncommitted"] == int((~now["dead"].astype(bool) & ~(now["fraction"] >= threshold)).sum())
+
+
+def test_clusters_are_sorted_by_frequency_then_share() -> None:
+    neurons = drawn("neuron_clusters", frame("neuron_clusters", 31, 3000))["datasets"]["neurons"]
+    known = [(n["frequency"], -n["fraction"]) for n in neurons if n["frequency"] is not None]
+    assert known == sorted(known)
+    assert all(n["frequency"] is None for n in neurons[len(known) :])
+
+
+def test_attention_maps_keep_one_pixel_per_cell() -> None:
+    import base64
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    spec = drawn("attention_map", frame("attention_map", 113, 100))
+    maps = spec["datasets"]["maps"]
+    assert len(maps) == 12
+    first = Image.open(io.BytesIO(base64.b64decode(maps[0]["url"].partition(",")[2])))
+    assert first.size == (113, 113)
+    source = tables(113)["attention_maps"].query("step == 100 and head == 0 and key == 0")["map"].iloc[0]
+    wanted = charts.viridis()[np.rint(source.astype(float) * 254).astype(int)]
+    assert np.array_equal(np.asarray(first.convert("RGB")), wanted)
+
+
+def test_trajectory_ring_follows_the_cursor_dataset_alone() -> None:
+    here = drawn("trajectory_plane", frame("trajectory_plane", 31, 500))["datasets"]
+    there = drawn("trajectory_plane", frame("trajectory_plane", 31, 2000))["datasets"]
+    assert [name for name in here if here[name] != there[name]] == ["cursor"]
+    assert here["cursor"] == [{"step": 500, "label": "500"}]
+
+
+def test_generic_line_prefers_the_whole_over_its_parts() -> None:
+    f = frame("line_over_steps", 31, 100)
+    rows = drawn("line_over_steps", f)["datasets"]["lines"]
+    whole = f.data[(f.data["parameter"] == "blocks.0.attn.W_Q") & f.data["head"].isna()]
+    drawn_q = [r["value"] for r in rows if r["series"] == "blocks.0.attn.W_Q"]
+    assert drawn_q == pytest.approx(list(whole["participation_ratio_sigma"]))
+
+
+def test_table_says_how_many_rows_it_leaves_out() -> None:
+    words = drawn("table", frame("table", 31, 100), rows=3)["datasets"]["count"]
+    assert words == [{"text": "3 of 6 rows"}]
+
+
+def test_default_report_names_renderers_that_exist() -> None:
+    import yaml
+
+    path = ROOT / "plugins/families/strobe_families/reports/grokking.yaml"
+    report = yaml.safe_load(path.read_text("utf-8"))
+    panels = [panel for section in report["sections"] for panel in section["panels"]]
+    assert panels[0]["renderer"] == "loss_curves"
+    for panel in panels:
+        renderer(panel["renderer"])(**panel.get("settings", {}))
+        assert panel["how_to_read"].endswith(".")
+        assert set(panel) <= {"renderer", "table", "title", "how_to_read", "settings", "width"}
