@@ -10,7 +10,7 @@ import pluggy
 
 from .analyzer import Analyzer
 from .errors import ContractError, did_you_mean
-from .hookspecs import CATEGORY_OF_HOOK, PROJECT, AnalyzerSpecs, RendererSpecs
+from .hookspecs import CATEGORY_OF_HOOK, PASS, PROJECT, AnalyzerSpecs, RendererSpecs
 from .renderer import Renderer
 from .schema import Row
 from .sites import Positions
@@ -109,5 +109,5 @@ def _check_class_attributes(cls: type[Analyzer], category: str, who: str) -> Non
     for pattern, where in cls.sites.items():
         if not isinstance(where, Positions):
             raise ContractError(f"{who}: sites[{pattern!r}] = {where!r} is not a position; write `Last()` or `Positions(...)`")
-    if category == "results" and cls.sites:
-        raise ContractError(f"{who}: a results analyzer sees no forward pass; remove `sites`")
+    if category not in PASS and cls.sites:
+        raise ContractError(f"{who}: a {category} analyzer sees no forward pass; remove `sites`")

@@ -231,7 +231,7 @@ def _array_column(row: type[Row], column: Column, values: Any, n: int) -> Any:
     import pyarrow as pa
 
     dtype, where = np.dtype(column.type), f"{row.__qualname__}.{column.name}"
-    blocks = [None if v is None else np.asarray(_numpy(v), dtype=dtype) for v in values]
+    blocks = [None if v is None else _block(f"{where}: row {i}", v, dtype) for i, v in enumerate(values)]
     for i, block in enumerate(blocks):
         if block is None and not column.nullable:
             raise SchemaError(f"{where}: row {i} is null; declare it `np.ndarray | None`")
@@ -244,6 +244,15 @@ def _array_column(row: type[Row], column: Column, values: Any, n: int) -> Any:
         mask = pa.array([b is None for b in blocks]) if any(b is None for b in blocks) else None
         return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat, value_type), mask=mask)
     return _tensor_column(where, column, blocks, value_type)
+
+
+def _block(where: str, value: Any, dtype: np.dtype[Any]) -> np.ndarray:
+    """One array in its declared dtype; refuses what that would change silently, such as 0.5 as an integer."""
+    try:
+        found = np.asarray(_numpy(value))
+        return found.astype(dtype, casting="same_kind" if found.size else "unsafe", copy=False)
+    except (TypeError, ValueError) as e:
+        raise SchemaError(f"{where} cannot be stored as {dtype}: {e}") from e
 
 
 def _tensor_column(where: str, column: Column, blocks: list[np.ndarray | None], value_type: Any) -> Any:

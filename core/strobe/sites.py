@@ -147,7 +147,13 @@ def select(site: str, x: torch.Tensor, where: Positions) -> torch.Tensor:
     if where == Last():
         last = x.narrow(axis, x.shape[axis] - 1, 1)
         return last if axis == 2 else last.squeeze(1)
+    return x.index_select(axis, _index(site, where, x, axis))
+
+
+def _index(site: str, where: Positions, x: torch.Tensor, axis: int) -> torch.Tensor:
     import torch
 
-    index = torch.tensor([i % x.shape[axis] for i in where.indices], device=x.device)
-    return x.index_select(axis, index)
+    n = x.shape[axis]
+    if odd := [i for i in where.indices if not -n <= i < n]:
+        raise StrobeError(f"site {site}: position {odd[0]} was asked for, but there are {n} positions; correct `sites`")
+    return torch.tensor([i % n for i in where.indices], device=x.device)
