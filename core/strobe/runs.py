@@ -63,6 +63,7 @@ class Run:
         self.registry = registry
         self.record = _record(folder)
         self.name = self.record.name
+        self._read: set[int] = set()
 
     def __repr__(self) -> str:
         return f"Run({self.name!r}, {len(self.steps)} checkpoints)"
@@ -97,7 +98,9 @@ class Run:
         path = self.path(step)
         weights = Weights.open(path, source=f"run {self.name}, step {step}")
         self._verify(path, entry, step)
-        count("checkpoints_read")
+        if step not in self._read:  # a trajectory that reads tensor by tensor opens a file many times, and reads it once
+            self._read.add(step)
+            count("checkpoints_read")
         return weights
 
     def _verify(self, path: Path, entry: Mapping[str, Any], step: int) -> None:

@@ -1,0 +1,66 @@
+"""A weight-only analyzer against one that needs a forward pass, per checkpoint of the real p=113 run.
+
+    python benchmarks/weights_only.py [--rounds 15]
+
+Budget: `dominant_frequencies` at least 10 times less CPU than `loss_and_accuracy` on the structured pass, 50 times less than on the plain module.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from ground import imported, machine, medians
+
+from strobe import Outputs, Workspace
+from strobe.plan import Bound, Capture, capture
+from strobe.work import forward
+from strobe_analyzers.dominant_frequencies import DominantFrequencies
+from strobe_analyzers.loss_and_accuracy import LossAndAccuracy
+
+
+def rows(analyzer: object, hook: str, **arguments: object) -> None:
+    from strobe.schema import to_arrow
+
+    to_arrow(analyzer.Row, getattr(analyzer, hook)(**arguments))  # type: ignore[attr-defined]
+
+
+def measure(workspace: Workspace, name: str, rounds: int) -> dict[str, float]:
+    from strobe.arguments import Context
+
+    run = workspace.run(name)
+    step, family, probe = run.steps[-1], run.family, run.probe()
+    bound = {"loss_and_accuracy": Bound("loss_and_accuracy", "outputs", "", "", "", ("outputs",))}
+    plan: Capture = capture(bound, bound, family.sites(), family.read_out)
+    module = family.build()
+
+    def weight_only() -> None:
+        rows(DominantFrequencies(), "analyze_weights", weights=run.weights(step), context=Context(run.name, step, family))
+
+    def structured() -> None:
+        captured = forward(run, run.weights(step), probe, plan)
+        rows(LossAndAccuracy(), "analyze_outputs", outputs=Outputs(next(iter(captured.values())), probe.targets, probe.splits))
+
+    def plain() -> None:
+        with torch.inference_mode():
+            module.load_state_dict(dict(run.weights(step)))
+            logits = module(probe.inputs)[:, -1]
+        rows(LossAndAccuracy(), "analyze_outputs", outputs=Outputs(logits, probe.targets, probe.splits))
+
+    return medians({"dominant_frequencies": weight_only, "loss_and_accuracy, structured": structured, "loss_and_accuracy, plain module": plain}, rounds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    torch.set_num_threads(1)
+    with imported() as (workspace, name):
+        times = measure(workspace, name, parser.parse_args().rounds)
+    base = times["dominant_frequencies"]
+    print(machine())
+    for what, ms in times.items():
+        print(f"{what:34s} {ms:8.1f} ms CPU per checkpoint   {ms / base:6.1f} x dominant_frequencies")
+
+
+if __name__ == "__main__":
+    main()
