@@ -6,21 +6,19 @@ for browser in chromium chromium-browser google-chrome-stable google-chrome; do
   if command -v "$browser" >/dev/null; then exit 0; fi
 done
 
-if [ "$(id -u)" = 0 ]; then
-  as_root=()
-elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
-  as_root=(sudo -n)
-else
-  as_root=(none)
-fi
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
 
-if [ "${as_root[*]:-}" = none ] || ! command -v apt-get >/dev/null; then
-  echo "No Chromium, and no right to install it (that takes root or sudo, and apt-get). Only the browser tests need it: install Chromium or Chrome" >&2
+install() {
+  command -v apt-get >/dev/null || return 1
+  [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null || return 1
+  echo "Installing Chromium for the browser tests"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core fonts-liberation >/dev/null
+}
+
+if ! install; then
+  echo "No Chromium here, and it could not be installed (that takes apt-get, and root or sudo). Only the browser tests need it: install Chromium or Chrome" >&2
   echo "so that 'chromium' or 'google-chrome' is on the PATH, or leave them out: .venv/bin/python -m pytest -m 'not browser'" >&2
-  exit 0
 fi
-
-echo "Installing Chromium for the browser tests"
-export DEBIAN_FRONTEND=noninteractive
-"${as_root[@]}" apt-get update -qq
-"${as_root[@]}" apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core fonts-liberation >/dev/null
