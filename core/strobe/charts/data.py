@@ -23,7 +23,7 @@ class Rows:
         self.records = records
 
 
-class Dataset(alt.InlineData):
+class Dataset(alt.InlineData):  # type: ignore[misc]  # Altair is untyped here
     """Rows under a name, written to the top-level `datasets` of whatever chart they end up in."""
 
     _class_is_valid_at_instantiation = False  # the rows are records already; validating each against the schema costs more than drawing them

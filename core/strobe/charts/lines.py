@@ -154,7 +154,7 @@ def step_lines(
     kept = [thin(part.dropna(subset=["value"]).sort_values("step"), steps) for s, part in rows.groupby("series", sort=False) if s in lines]
     table = pd.concat(kept)[["step", "series", "value"]] if kept else pd.DataFrame(columns=["step", "series", "value"])
     domain = list(lines)
-    mark = alt.Chart(dataset(name, table)).mark_line(clip=True, interpolate=interpolate)  # type: ignore[arg-type]
+    mark = alt.Chart(dataset(name, table)).mark_line(clip=True, interpolate=interpolate)
     drawn = mark.encode(
         x=steps.x(labels=bottom),
         y=values.y(),

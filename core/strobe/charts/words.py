@@ -87,7 +87,7 @@ def _texts(rows: Dataset, tint: str) -> list[alt.Chart]:
     return [
         alt.Chart(rows)
         .transform_filter(f"datum.side == '{side}'")
-        .mark_text(align=side, baseline="middle", color=colour(tint))  # type: ignore[arg-type]
+        .mark_text(align=side, baseline="middle", color=colour(tint))
         .encode(x=alt.X("x:Q", scale=None, axis=None), y=alt.Y("y:Q", scale=None, axis=None), text="text:N")
         for side in ("left", "right")
     ]

@@ -61,12 +61,13 @@ class FrequencyTimeline(Renderer):
         self, name: str, bands: pd.DataFrame, axis: charts.StepAxis, keys: charts.FrequencyColours, *, first: bool, last: bool
     ) -> list[alt.Chart]:
         y_axis = alt.Axis(title="share of power" if first else "share", values=[0, 1], format=".0%")
-        y = alt.Y("low:Q", scale=alt.Scale(domain=[0, 1], nice=False), axis=y_axis)
+        scale = alt.Scale(domain=[0, 1], nice=False)
+        y = alt.Y("low:Q", scale=scale, axis=y_axis)
         area = alt.Chart(charts.dataset(f"areas {name}", bands)).mark_area(clip=True)
         drawn = area.encode(x=axis.x(labels=last), y=y, y2="high:Q", color=alt.Color("group:N", scale=keys.scale(), legend=None), detail="group:N")
         words = alt.Chart(charts.dataset(f"inside {name}", inside(bands, self.height))).mark_text(fontWeight=600, fontSize=11)
         colour = alt.Color("group:N", scale=keys.on_fill_scale(), legend=None)
-        inner = words.encode(x=axis.x(labels=last), y=alt.Y("middle:Q", scale=y.scale, axis=y_axis), text="group:N", color=colour)
+        inner = words.encode(x=axis.x(labels=last), y=alt.Y("middle:Q", scale=scale, axis=y_axis), text="group:N", color=colour)
         label = alt.Chart(charts.dataset(f"name {name}", [{"text": name.split(" ", 1)}])).mark_text(style="direct-label", lineHeight=13, dy=-6)
         return [drawn, inner, label.encode(x=alt.value(self.width), y=alt.value(self.height / 2), text="text:N")]
 
