@@ -2,7 +2,7 @@
 # make test            lint, type-check, run every test: what CI runs
 # make setup           the environment in .venv and the system packages; the others call it
 # make lint            ruff and mypy alone
-# make docs            docs/reference.md from the docstrings, and the files that other pages show
+# make docs            the pages made from docstrings and from the command line, and the files that other pages show
 # make bench           the figures of docs/benchmarks.md
 # make check-real DATA=DIR   every reference value of a folder of real checkpoints
 
@@ -43,7 +43,7 @@ docs: environment
 	$(BIN)/python docs/generate.py
 
 bench: environment
-	@for file in $(filter-out benchmarks/check_real.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out benchmarks/check_real.py,$(shell grep -l __main__ benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 check-real: environment
 	@test -n "$(DATA)" || { echo 'which data? make check-real DATA=path/to/modadd_p113_seed999' >&2; exit 2; }

@@ -1,4 +1,4 @@
-"""Writes docs/reference.md from the docstrings of the contract, and the files that other pages show into those pages: `make docs`.
+"""`make docs`: writes reference.md from the docstrings of the contract, commands.md from the command line, and the files that other pages show.
 
 A test fails when a page is not what this makes.
 """
@@ -10,7 +10,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import typer
+
 import strobe
+from strobe.cli import app
 from strobe.hookspecs import CATEGORY_OF_HOOK, AnalyzerSpecs, EngineSpecs, RendererSpecs
 
 PARAMETER = re.compile(r":param (\w+): (.*?)(?=\n:param |\Z)", re.DOTALL)
@@ -37,7 +40,7 @@ def main() -> None:
 def pages() -> dict[Path, str]:
     """Page -> what it should hold."""
     made = {page: embedded(page.read_text("utf-8")) for page in sorted(DOCS.glob("*.md"))}
-    return {**made, DOCS / "reference.md": reference()}
+    return {**made, DOCS / "reference.md": reference(), DOCS / "commands.md": commands()}
 
 
 def embedded(text: str) -> str:
@@ -68,6 +71,40 @@ def reference() -> str:
         "`strobe.maths` and `strobe.charts` hold what analyzers and renderers share; `hookimpl` marks a hook.\n",
     ]
     return "\n".join(parts)
+
+
+COMMANDS = """# Commands
+
+Made from the command line itself by `make docs`. Exit status: 0 done, 1 something failed and the rest is stored, 2 wrong usage.
+
+`--set` takes settings of the family and of the training, and of analyzers as `analyzer.setting=value`. Lists are JSON. For `strobe train`, a
+comma makes a sweep.
+"""
+
+
+def commands() -> str:
+    """The page of all commands."""
+    return "\n".join([COMMANDS, *(command(name, c) for name, c in leaves("strobe", typer.main.get_command(app)))])
+
+
+def leaves(name: str, command: Any) -> list[tuple[str, Any]]:
+    """(full name, command) of everything that can be run, in the order of the help."""
+    below = getattr(command, "commands", None)
+    return [(name, command)] if below is None else [leaf for n, c in below.items() for leaf in leaves(f"{name} {n}", c)]
+
+
+def command(name: str, command: Any) -> str:
+    """A command: how it is called, what it does, its options."""
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+    call = " ".join([name, *(p.metavar or p.name.upper() for p in arguments)])
+    lines = [f"- `{', '.join([*p.opts, *p.secondary_opts])}{value(p)}`: {p.help}\n" for p in options]
+    return f"## `{name}`\n\n```\n{call}\n```\n\n{' '.join(inspect.cleandoc(command.help).split())}\n\n{''.join(lines)}"
+
+
+def value(option: Any) -> str:
+    """What follows an option: nothing for a flag."""
+    return "" if option.is_flag else f" {option.metavar or option.name.strip('_').upper()}"
 
 
 def hooks(specs: type[Any]) -> list[str]:

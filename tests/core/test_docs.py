@@ -42,6 +42,15 @@ def test_every_hook_and_its_arguments_are_in_the_reference(generate: ModuleType)
             assert [a for a in arguments if f"- `{a}`: " not in section] == [], f"{name}: an argument has no `:param` line"
 
 
+def test_every_command_is_in_the_readme_and_every_option_on_its_page(generate: ModuleType) -> None:
+    readme, page = ((ROOT / name).read_text("utf-8") for name in ("README.md", "docs/commands.md"))
+    for name, command in generate.leaves("strobe", generate.typer.main.get_command(generate.app)):
+        assert f"`{name}" in readme, f"README.md does not name `{name}`"
+        section = page.partition(f"## `{name}`\n")[2].partition("\n## ")[0]
+        options = [o for p in command.params if p.param_type_name == "option" and p.name != "help" for o in p.opts]
+        assert [o for o in options if o not in section] == []
+
+
 def test_every_category_is_on_the_tutorial_page() -> None:
     page = (ROOT / "docs" / "writing-an-analyzer.md").read_text("utf-8")
     assert [hook for hook in CATEGORY_OF_HOOK if f"| `{hook}` |" not in page] == []

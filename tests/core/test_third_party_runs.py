@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
 import shutil
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -134,6 +139,30 @@ def test_editing_an_editable_package_recomputes_it_and_nothing_else(installed, f
     report = Workspace(folder).analyze("real", wanted)
     assert [t.analyzer for t in report.tables if t.computed] == ["participation_ratio"]
     assert {p: p.stat().st_mtime_ns for p in (folder / "results" / "weight_norms").rglob("*.parquet")} == written
+
+
+@pytest.mark.slow
+def test_an_installed_package_is_in_the_command_line(installed, folder: Path, tmp_path: Path) -> None:
+    """Listed, run, and drawn by a generic renderer, in processes that know of it by its metadata alone."""
+    installed("strobe-participation")
+    strobe = partial(run_strobe, folder)
+    listed = {p["name"]: p for p in json.loads(strobe("plugins", "list", "--json"))}
+    assert listed["participation_ratio"]["package"] == "strobe-participation"
+    report = json.loads(strobe("analyze", "-a", "participation_ratio", "--json"))
+    assert (report["failures"], report["counters"]["forwards"]) == ([], 0)
+    rows = json.loads(strobe("sql", "select distinct step from participation_ratio order by step", "--json"))
+    assert [r["step"] for r in rows] == list(STEPS)
+    strobe("view", "line_over_steps", "real", "--table", "participation_ratio", "-o", str(tmp_path / "x.png"))
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def run_strobe(workspace: Path, *arguments: str) -> str:
+    code = "from strobe.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, env={**os.environ, "STROBE_WORKSPACE": str(workspace)}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.slow

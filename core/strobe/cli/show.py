@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from ..errors import StrobeError, UsageError
@@ -30,9 +31,11 @@ def view(root: Path, renderer: str, run: str, output: Path, at: str, table: str,
 
 
 def app(root: Path, port: int | None, headless: bool) -> None:
+    """Start the app, which core knows by its entry point alone."""
     try:
-        from strobe_app.launch import main
-    except ImportError as e:
+        (entry,) = entry_points(group="strobe.apps", name="streamlit")
+        main = entry.load()
+    except (ImportError, ValueError) as e:
         raise StrobeError(f"the app cannot start: {e}; reinstall strobe") from e
     Workspace(root)
     raise SystemExit(main(str(root), port, headless))

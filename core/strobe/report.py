@@ -1,0 +1,275 @@
+"""Reports: sections of panels, each a renderer bound to a result, as a YAML file; and the default report of a run.
+
+```yaml
+schema_version: 1
+title: Grokking
+sections:
+  - title: The turn
+    panels:
+      - renderer: loss_curves
+        how_to_read: Test falls only after train is low for long.
+        settings: {height: 300}
+      - renderer: line_over_steps          # a generic renderer: say which table
+        table: weight_norms
+        slots: {y: frobenius, color: parameter}
+        cursor: {step: 5000}               # pinned: does not follow the page
+        width: full
+```
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import StrobeError, UsageError, did_you_mean
+from .renderer import bind
+from .runs import Run
+
+if TYPE_CHECKING:
+    import yaml
+
+    from .registry import Registry
+    from .schema import TableSchema
+    from .workspace import Workspace
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+MORE = "More results"
+STEPWISE, SPREAD, ANYTHING = "line_over_steps", "distribution", "table"
+"""The generic renderers, most telling first."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Panel(_Part):
+    """One chart: a renderer and what it draws."""
+
+    renderer: str = Field(min_length=1, description="a renderer's name")
+    table: str = Field("", description="the table it draws; a renderer made for a table needs none")
+    title: str = Field("", description="of the card; made from the renderer's and the table's name when empty")
+    how_to_read: str = Field("", description="at most two lines; the first line of the renderer's description when empty")
+    settings: dict[str, Any] = Field(default_factory=dict, description="settings of the renderer")
+    slots: dict[str, str] = Field(default_factory=dict, description="slot -> column, for a generic renderer")
+    cursor: dict[str, Any] = Field(default_factory=dict, description="coordinates that stay fixed: step, layer, head, neuron, ...")
+    width: Literal["half", "full"] = Field("half", description="of the card")
+
+
+class Section(_Part):
+    """Panels that belong together."""
+
+    title: str = Field(min_length=1)
+    description: str = ""
+    panels: list[Panel] = Field(default_factory=list)
+
+
+class Report(_Part):
+    """What the YAML holds."""
+
+    schema_version: Literal[1] = 1
+    title: str = Field(min_length=1)
+    description: str = ""
+    sections: list[Section] = Field(default_factory=list)
+
+    @property
+    def panels(self) -> list[Panel]:
+        return [panel for section in self.sections for panel in section.panels]
+
+
+# --- files -------------------------------------------------------------------------------------------------------------------------------------
+
+
+def load(path: str | Path) -> Report:
+    """A report from a YAML file. Raises `UsageError` with every wrong field: file, line, path, and the nearest known key.
+
+    Renderers and tables that are not there are no reason to fail: their cards say what is missing. `check` names them beforehand.
+    """
+    report, problems, _ = _read(Path(path))
+    if report is None:
+        raise UsageError("\n".join(problems))
+    return report
+
+
+def check(path: str | Path, registry: Registry) -> list[str]:
+    """All that is wrong with a report file, unknown renderers and tables included, one sentence each; [] when it is sound."""
+    report, problems, root = _read(Path(path))
+    if report is None:
+        return problems
+    return [f"{_where(Path(path), root, at)}: {what}" for at, what in _unknown(report, registry)]
+
+
+def save(report: Report, path: str | Path) -> Path:
+    """Write a report as YAML, leaving out what is default."""
+    import yaml
+
+    from .checkpoints import write_atomically
+
+    content = {"schema_version": 1, **report.model_dump(exclude_defaults=True)}
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(Path(path), yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100).encode())
+    return Path(path)
+
+
+def names(workspace: Workspace) -> list[str]:
+    """The reports kept in a workspace: `reports/<name>.yaml`."""
+    return sorted(f.stem for f in (workspace.root / "reports").glob("*.yaml"))
+
+
+def file_of(workspace: Workspace, name: str) -> Path:
+    """Where a report of that name lies, or would lie. Raises `UsageError` for a name that is no file name."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"report name {name!r}: letters, digits, '.', '_' and '-' only, starting with a letter or digit")
+    return workspace.root / "reports" / f"{name}.yaml"
+
+
+def named(workspace: Workspace, name: str) -> Report:
+    """A report of the workspace by name. Raises `UsageError` with the nearest name."""
+    path = file_of(workspace, name)
+    if not path.is_file():
+        raise UsageError(f"no report {name!r} in {workspace.root}{did_you_mean(name, names(workspace))}")
+    return load(path)
+
+
+def _read(path: Path) -> tuple[Report | None, list[str], yaml.Node | None]:
+    import yaml
+
+    try:
+        text = path.read_text("utf-8")
+        root = yaml.compose(text, yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except OSError as e:
+        return None, [f"{path}: cannot be read: {e.strerror}"], None
+    except UnicodeDecodeError:
+        return None, [f"{path}: is not UTF-8 text"], None
+    except yaml.MarkedYAMLError as e:
+        line = e.problem_mark.line + 1 if e.problem_mark else 1
+        return None, [f"{path}, line {line}: is no YAML: {e.problem}"], None
+    if not isinstance(content, dict):
+        return None, [f"{path}: a report is a mapping with title and sections, not {type(content).__name__}"], root
+    try:
+        return Report.model_validate(content), [], root
+    except ValidationError as e:
+        return None, [f"{_where(path, root, error['loc'])}: {_said(error)}" for error in e.errors()], root
+
+
+def _where(path: Path, root: yaml.Node | None, at: Sequence[str | int]) -> str:
+    """`reports/mine.yaml, line 7, sections[0].panels[1].renderer`."""
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in at).removeprefix(".")
+    return f"{path}, line {_line(root, at)}{f', {name}' if name else ''}"
+
+
+def _line(node: yaml.Node | None, at: Sequence[str | int]) -> int:
+    """The line of a field, or of the nearest enclosing one that is there; counted from 1."""
+    import yaml
+
+    line = node.start_mark.line + 1 if node is not None else 1
+    for part in at:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line
+
+
+def _said(error: Any) -> str:
+    """What pydantic found, in words; an unknown key with the nearest known one."""
+    if error["type"] == "extra_forbidden":
+        depth = len([part for part in error["loc"] if part in ("sections", "panels")])
+        model = (Report, Section, Panel)[min(depth, 2)]
+        return f"unknown key {error['loc'][-1]!r}{did_you_mean(str(error['loc'][-1]), model.model_fields)}"
+    if error["type"] == "missing":
+        return "is missing"
+    message = str(error["msg"])
+    return f"{message[:1].lower()}{message[1:]}, not {error['input']!r}"
+
+
+def _unknown(report: Report, registry: Registry) -> Iterator[tuple[Sequence[str | int], str]]:
+    for i, section in enumerate(report.sections):
+        for j, panel in enumerate(section.panels):
+            for kind, field in (("renderer", "renderer"), ("analyzer", "table")):
+                name = getattr(panel, field)
+                if name and name not in ("metrics", "_failures"):
+                    try:
+                        registry.get(kind, name).load()  # type: ignore[arg-type]
+                    except StrobeError as e:
+                        yield ("sections", i, "panels", j, field), str(e)
+
+
+# --- the default report ------------------------------------------------------------------------------------------------------------------------
+
+
+def default_report(workspace: Workspace, run: str | Run) -> Report:
+    """The family's report when it has one, else one made of what is stored; results that no panel shows come last, under "More results"."""
+    run = workspace.run(run)
+    path = run.family.report()
+    stored = stored_tables(workspace, run)
+    if path is None:
+        panels = [generic(workspace, run, table) for table in stored]
+        sections = [Section(title="Results", panels=panels)] if panels else []
+        return Report(title=run.name, description=run.family.summary(), sections=sections)
+    report = load(path)
+    shown = tables_of(report, workspace.registry)
+    more = [generic(workspace, run, table) for table in stored if table not in shown]
+    return report.model_copy(update={"sections": [*report.sections, Section(title=MORE, panels=more)]}) if more else report
+
+
+def stored_tables(workspace: Workspace, run: Run) -> list[str]:
+    """Tables with current results of a run, in the order of the listings; `metrics` first when there are any."""
+    found = ["metrics"] if len(run.metrics) else []
+    for plugin in workspace.registry.all("analyzer"):
+        try:
+            addresses = workspace.addresses(plugin.name, [run])
+        except StrobeError:  # a broken plugin: it is listed with its reason, and has no result to draw
+            continue
+        if any(workspace.store.entries(a) for a in addresses):
+            found.append(plugin.name)
+    return found
+
+
+def tables_of(report: Report, registry: Registry) -> set[str]:
+    """Every table some panel reads."""
+    return {table for panel in report.panels for table in (panel.table, *_consumed(panel.renderer, registry)) if table}
+
+
+def _consumed(renderer: str, registry: Registry) -> Iterable[str]:
+    try:
+        return registry.renderer(renderer).tables()
+    except StrobeError:
+        return ()
+
+
+def generic(workspace: Workspace, run: Run, table: str) -> Panel:
+    """A panel for any table: a renderer made for it when one is installed, else lines over steps, a distribution, or the rows themselves."""
+    registry = workspace.registry
+    made_for_it = next((p.name for p in registry.all("renderer") if tuple(_consumed(p.name, registry))[:1] == (table,)), "")
+    if made_for_it:
+        return Panel(renderer=made_for_it)
+    schema = workspace.schema(table, run)
+    wanted = (STEPWISE, SPREAD) if _spans_steps(workspace, run, table, schema) else (SPREAD,)
+    fitting = [name for name in wanted if _fits(name, registry, schema)]
+    words = table.replace("_", " ")
+    return Panel(renderer=fitting[0] if fitting else ANYTHING, table=table, title=words[:1].upper() + words[1:])
+
+
+def _spans_steps(workspace: Workspace, run: Run, table: str, schema: TableSchema) -> bool:
+    """Whether a table has rows of several steps: several cells, or one of all steps (a trajectory)."""
+    if "step" not in schema.columns:
+        return False
+    steps = [step for a in workspace.addresses(table, [run]) for step in workspace.store.entries(a)] if table != "metrics" else [None]
+    return None in steps or len(steps) > 1
+
+
+def _fits(renderer: str, registry: Registry, schema: TableSchema) -> bool:
+    try:
+        return bind(registry.renderer(renderer).slots, schema) is not None
+    except StrobeError:
+        return False
