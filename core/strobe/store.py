@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .checkpoints import sync_folder
 from .errors import StoreError
@@ -26,6 +26,7 @@ from .errors import StoreError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Result = TypeVar("Result")
 WHOLE = "whole.parquet"
 PART = re.compile(r"part-(\d{6})\.parquet")
 FOOTER = b"strobe"
@@ -75,12 +76,8 @@ class Store:
 
     def entries(self, address: Address) -> dict[int | None, Entry]:
         """The winning cell of each step. Reads footers only."""
-        for attempt in range(5):
-            try:
-                return self._entries(address.folder(self.root))
-            except FileNotFoundError:  # a part was merged between listing and opening: list again
-                time.sleep(0.01 * (attempt + 1))
-        raise StoreError(f"{address.folder(self.root)} keeps changing while it is read; try again")
+        folder = address.folder(self.root)
+        return _steadily(lambda: self._entries(folder), folder)
 
     def _entries(self, folder: Path) -> dict[int | None, Entry]:
         found: dict[int | None, Entry] = {}
@@ -94,17 +91,22 @@ class Store:
 
     def read(self, address: Address, steps: Sequence[int] | None = None, columns: Sequence[str] | None = None) -> pa.Table | None:
         """Rows in order of step (all, or of the given steps), None when nothing is stored. One step costs one row group."""
+        folder = address.folder(self.root)
+        return _steadily(lambda: self._rows(folder, steps, columns), folder)
+
+    def _rows(self, folder: Path, steps: Sequence[int] | None, columns: Sequence[str] | None) -> pa.Table | None:
         import pyarrow as pa
 
-        entries = self.entries(address)
+        entries = self._entries(folder)
         if not entries:
             return None
         wanted = [e for s, e in sorted(entries.items(), key=_by_step) if steps is None or s is None or s in steps]
-        tables = [_read_groups(file, groups, columns) for file, groups in _by_file(e for e in wanted if e.group is not None)]
+        tables = [_read_groups(file, group, columns) for file, group in _by_file(e for e in wanted if e.group is not None)]
         if not tables:
             schema = _schema(next(iter(entries.values())).file)
             return schema.empty_table() if columns is None else schema.empty_table().select(list(columns))
-        return pa.concat_tables(tables) if len(tables) > 1 else tables[0]
+        schema = _common([t.schema for t in tables])
+        return pa.concat_tables([_fitted(t, schema) for t in tables])
 
     def about(self, address: Address) -> dict[str, Any]:
         """What the footer says of a result (settings, code, versions), empty when there is none."""
@@ -206,6 +208,20 @@ def _schema(file: Path) -> pa.Schema:
     return _guarded(lambda: pq.read_schema(file), file).remove_metadata()
 
 
+class _Moved(Exception):
+    """A file was merged or replaced between listing and reading."""
+
+
+def _steadily(read: Callable[[], Result], folder: Path) -> Result:
+    """Read, and once more from the start when a writer merged files meanwhile."""
+    for attempt in range(5):
+        try:
+            return read()
+        except (FileNotFoundError, _Moved):
+            time.sleep(0.01 * (attempt + 1))
+    raise StoreError(f"{folder} keeps changing while it is read; try again")
+
+
 def _guarded(read: Callable[[], Any], file: Path) -> Any:
     """Read from a file; damage is a `StoreError` that says which file."""
     import pyarrow as pa
@@ -215,42 +231,80 @@ def _guarded(read: Callable[[], Any], file: Path) -> Any:
     except FileNotFoundError:
         raise
     except (pa.ArrowInvalid, OSError) as e:
-        raise StoreError(f"{file} {CORRUPT.format(e)}") from e
+        reason = str(e).partition("\n")[0]
+        raise StoreError(f"{file} {CORRUPT.format(reason)}") from e
 
 
 def _footer_entries(file: Path) -> list[Entry]:
+    return _listed(file, _footer(file))
+
+
+def _listed(file: Path, footer: Mapping[str, Any]) -> list[Entry]:
     found, group = [], 0
-    for step, key, rows in _footer(file)["cells"]:
+    for step, key, rows in footer["cells"]:
         found.append(Entry(step, key, rows, file, group if rows else None))
         group += bool(rows)
     return found
 
 
-def _by_file(entries: Iterable[Entry]) -> list[tuple[Path, list[int]]]:
+def _by_file(entries: Iterable[Entry]) -> list[tuple[Path, list[Entry]]]:
     """Neighbouring entries of one file read together, order kept."""
-    runs: list[tuple[Path, list[int]]] = []
+    runs: list[tuple[Path, list[Entry]]] = []
     for e in entries:
-        assert e.group is not None
         if runs and runs[-1][0] == e.file:
-            runs[-1][1].append(e.group)
+            runs[-1][1].append(e)
         else:
-            runs.append((e.file, [e.group]))
+            runs.append((e.file, [e]))
     return runs
 
 
-def _read_groups(file: Path, groups: list[int], columns: Sequence[str] | None) -> pa.Table:
+def _read_groups(file: Path, entries: list[Entry], columns: Sequence[str] | None) -> pa.Table:
+    """The rows of entries that have some. Raises `_Moved` when the file does not hold them any more: its name may be another file's by now."""
     import pyarrow.parquet as pq
 
     def read() -> pa.Table:
         with pq.ParquetFile(file, page_checksum_verification=True) as f:
+            held = _listed(file, json.loads(f.metadata.metadata[FOOTER]))
+            if not set(entries) <= set(held):
+                raise _Moved
+            groups = [e.group for e in entries]
             return f.read_row_groups(groups, columns=None if columns is None else list(columns), use_threads=False).replace_schema_metadata(None)
 
     return _guarded(read, file)
 
 
+def _shaped(type_: pa.DataType) -> bool:
+    """Whether a type is known: a tensor column whose cells are all null has no shape yet."""
+    import pyarrow as pa
+
+    return not isinstance(type_, pa.FixedShapeTensorType) or 0 not in type_.shape
+
+
+def _common(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """One schema for all: of each field the first whose shape is known."""
+    import pyarrow as pa
+
+    return pa.schema([next((s.field(f.name) for s in schemas if _shaped(s.field(f.name).type)), f) for f in schemas[0]])
+
+
+def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table in a schema that differs in nothing but the shape of tensors that are null here."""
+    import pyarrow as pa
+
+    if table.schema.equals(schema):
+        return table
+    columns = []
+    for f in schema:
+        column = table.column(f.name)
+        if column.type != f.type and not _shaped(column.type):
+            column = pa.ExtensionArray.from_storage(f.type, pa.nulls(len(table), f.type.storage_type))
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
 def _loaded(entries: Mapping[int | None, Entry]) -> Iterator[StoredCell]:
     for step, e in sorted(entries.items(), key=_by_step):
-        table = _schema(e.file).empty_table() if e.group is None else _read_groups(e.file, [e.group], None)
+        table = _schema(e.file).empty_table() if e.group is None else _read_groups(e.file, [e], None)
         yield StoredCell(step, e.key, table)
 
 
@@ -279,8 +333,8 @@ def _write_parquet(sink: io.BufferedWriter, address: Address, cells: Iterable[St
     first = next(cells)
     listed: list[tuple[int | None, str, int]] = []
     head = {"analyzer": address.analyzer, "run": address.run, "probe": address.probe, "key": address.key, **about}
-    held = [*_until_rows(first, cells)]
-    schema = held[-1].table.schema.remove_metadata()
+    held = [*_until_shaped(first, cells)]
+    schema = _common([c.table.schema for c in held]).remove_metadata()
     writer = pq.ParquetWriter(
         sink,
         schema,
@@ -295,16 +349,18 @@ def _write_parquet(sink: io.BufferedWriter, address: Address, cells: Iterable[St
         for cell in _chain(held, cells):
             listed.append((cell.step, cell.key, len(cell.table)))
             if len(cell.table):
-                writer.write_table(cell.table.cast(schema) if cell.table.schema != schema else cell.table, row_group_size=max(len(cell.table), 1))
+                writer.write_table(_fitted(cell.table, schema), row_group_size=len(cell.table))
         writer.add_key_value_metadata({FOOTER: json.dumps({**head, "cells": listed}, sort_keys=True).encode()})
 
 
-def _until_rows(first: StoredCell, rest: Iterator[StoredCell]) -> Iterator[StoredCell]:
-    """Cells up to the first one with rows: only that one knows the shape of its arrays."""
+def _until_shaped(first: StoredCell, rest: Iterator[StoredCell]) -> Iterator[StoredCell]:
+    """Cells until the shape of every array is known: one without rows, or with nulls alone, does not know it."""
+    unknown = {f.name for f in first.table.schema}
     cell: StoredCell | None = first
     while cell is not None:
         yield cell
-        cell = next(rest, None) if not len(cell.table) else None
+        unknown &= {f.name for f in cell.table.schema if not _shaped(f.type)}
+        cell = next(rest, None) if unknown else None
 
 
 def _chain(held: list[StoredCell], rest: Iterator[StoredCell]) -> Iterator[StoredCell]:

@@ -144,7 +144,7 @@ def test_captures_are_read_only() -> None:
     with torch.inference_mode():
         t("a", X.clone())
     kept = t.captured["a", ALL]
-    with pytest.raises(RuntimeError, match="[Ii]nplace update to inference tensor"):
+    with pytest.raises(RuntimeError, match=r"[Ii]nplace update to inference tensor"):
         kept.zero_()
     assert torch.equal(kept.clone().zero_(), torch.zeros_like(X))  # a copy is anyone's own
 

@@ -115,10 +115,10 @@ def test_views_share_what_is_read_and_know_what_they_touched(file: Path) -> None
 def test_writing_into_a_tensor_raises(file: Path, source: str) -> None:
     weights = Weights.open(file) if source == "file" else Weights(TENSORS)
     before = TENSORS["embed.W_E"].clone()
-    with pytest.raises(RuntimeError, match="[Ii]nplace update to inference tensor"):
+    with pytest.raises(RuntimeError, match=r"[Ii]nplace update to inference tensor"):
         weights["embed.W_E"].mul_(2)
     for _, matrix in weights.matrices("embed.*"):
-        with pytest.raises(RuntimeError, match="[Ii]nplace update to inference tensor"):
+        with pytest.raises(RuntimeError, match=r"[Ii]nplace update to inference tensor"):
             matrix[0] = 0.0
     assert torch.equal(TENSORS["embed.W_E"], before)  # whoever made the weights keeps his
     before = weights["embed.W_E"].clone()  # torch raises only after it has written: the engine opens the checkpoint again
