@@ -40,6 +40,16 @@ def medians(turns: Mapping[str, Callable[[], object]], rounds: int) -> dict[str,
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def ready() -> None:
+    """One thread and memory kept, as the executors work."""
+    import torch
+
+    from strobe.executors import keep_freed_memory
+
+    torch.set_num_threads(1)
+    keep_freed_memory()
+
+
 def machine() -> str:
     """The machine, in one line."""
     import os

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from ground import imported, machine, medians
+from ground import imported, machine, medians, ready
 
 import strobe
 from strobe import Activations, Analyzer, Last, Tap, dim, hookimpl, metric
@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
-    torch.set_num_threads(1)
+    ready()
     with imported() as (workspace, name):
         run = workspace.run(name)
         step, bench = run.steps[-1], Bench(workspace.registry)

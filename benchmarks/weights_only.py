@@ -1,6 +1,6 @@
-"""A weight-only analyzer against one that needs a forward pass, per checkpoint of the real p=113 run.
+"""A weight-only analyzer against one that needs a forward pass, per checkpoint over a whole p=113 run.
 
-    python benchmarks/weights_only.py [--rounds 15]
+    python benchmarks/weights_only.py [--rounds 5]
 
 Budget: `dominant_frequencies` at least 10 times less CPU than `loss_and_accuracy` on the structured pass, 50 times less than on the plain module.
 """
@@ -8,9 +8,10 @@ Budget: `dominant_frequencies` at least 10 times less CPU than `loss_and_accurac
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 import torch
-from ground import imported, machine, medians
+from ground import imported, machine, medians, ready
 
 from strobe import Outputs, Workspace
 from strobe.plan import Bound, Capture, capture
@@ -29,31 +30,35 @@ def measure(workspace: Workspace, name: str, rounds: int) -> dict[str, float]:
     from strobe.arguments import Context
 
     run = workspace.run(name)
-    step, family, probe = run.steps[-1], run.family, run.probe()
+    family, probe = run.family, run.probe()
     bound = {"loss_and_accuracy": Bound("loss_and_accuracy", "outputs", "", "", "", ("outputs",))}
     plan: Capture = capture(bound, bound, family.sites(), family.read_out)
     module = family.build()
 
-    def weight_only() -> None:
+    def weight_only(step: int) -> None:
         rows(DominantFrequencies(), "analyze_weights", weights=run.weights(step), context=Context(run.name, step, family))
 
-    def structured() -> None:
+    def structured(step: int) -> None:
         captured = forward(run, run.weights(step), probe, plan)
         rows(LossAndAccuracy(), "analyze_outputs", outputs=Outputs(next(iter(captured.values())), probe.targets, probe.splits))
 
-    def plain() -> None:
+    def plain(step: int) -> None:
         with torch.inference_mode():
             module.load_state_dict(dict(run.weights(step)))
             logits = module(probe.inputs)[:, -1]
         rows(LossAndAccuracy(), "analyze_outputs", outputs=Outputs(logits, probe.targets, probe.splits))
 
-    return medians({"dominant_frequencies": weight_only, "loss_and_accuracy, structured": structured, "loss_and_accuracy, plain module": plain}, rounds)
+    def over_run(look: Callable[[int], None]) -> Callable[[], None]:
+        return lambda: [look(step) for step in run.steps] and None
+
+    turns = {"dominant_frequencies": weight_only, "loss_and_accuracy, structured": structured, "loss_and_accuracy, plain module": plain}
+    return {what: ms / len(run.steps) for what, ms in medians({what: over_run(look) for what, look in turns.items()}, rounds).items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    torch.set_num_threads(1)
+    parser.add_argument("--rounds", type=int, default=5)
+    ready()
     with imported() as (workspace, name):
         times = measure(workspace, name, parser.parse_args().rounds)
     base = times["dominant_frequencies"]

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from .errors import UsageError
@@ -15,6 +15,8 @@ from .errors import UsageError
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
 NAMES = ("local", "processes")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+GIGABYTE = 2**30
 
 
 class LocalExecutor(Executor):
@@ -36,6 +38,7 @@ def one_thread() -> Iterator[None]:
     """One torch thread inside: two beside a competing process made a step 150 times slower, and results must not depend on the executor."""
     import torch
 
+    keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -47,7 +50,19 @@ def one_thread() -> Iterator[None]:
 def _start_worker() -> None:
     import torch
 
+    keep_freed_memory()
     torch.set_num_threads(1)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse large buffers instead of handing them back: every forward allocates the same tens of MB, and faulting them in again page by page
+    cost a fifth of its CPU (benchmarks/shared_pass.py). Does nothing on other C libraries."""
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, GIGABYTE)
+        mallopt(M_TRIM_THRESHOLD, GIGABYTE)
 
 
 def run_tasks(
@@ -55,7 +70,7 @@ def run_tasks(
 ) -> Iterator[Outcome]:
     """`fn` over tasks, outcomes in the tasks' order.
 
-    With `processes`, a worker that dies takes the pool with it: the pool is rebuilt and the unfinished tasks are submitted again, one at a time, so
+    With `processes`, a worker that dies takes the pool with it: it is rebuilt and the unfinished tasks are submitted again, one at a time, so
     that the one that kills its worker is found; `lost(task, reason)` is its outcome.
     """
     if name == "local":

@@ -221,6 +221,7 @@ def _module_from(file: Path) -> Any:
 
 def _discovered() -> list[Plugin]:
     off = disabled()
+    packages: dict[int, Package] = {}  # a distribution's metadata is parsed anew at each access, which is slow
     by_name: dict[tuple[str, str], list[Plugin]] = {}
     everything = entry_points()
     for group in everything.groups:
@@ -228,43 +229,58 @@ def _discovered() -> list[Plugin]:
         if base is None:
             continue
         for entry in everything.select(group=group):
-            plugin = _described(entry, KINDS[base], group[len(base) + 1 :], off)
+            if id(entry.dist) not in packages:
+                packages[id(entry.dist)] = _package(entry.dist)
+            plugin = _described(entry, KINDS[base], group[len(base) + 1 :], packages[id(entry.dist)], off)
             twins = by_name.setdefault((plugin.kind, plugin.name), [])
             if all((t.package, t.entry) != (plugin.package, plugin.entry) for t in twins):
                 twins.append(plugin)
     return [_resolved(plugins) for plugins in by_name.values()]
 
 
-def _described(entry: EntryPoint, kind: Kind, category: str, off: set[str]) -> Plugin:
-    dist = entry.dist
-    package, version = (dist.name, dist.version) if dist is not None else ("?", "")
-    plugin = Plugin(entry.name, kind, category, entry, package, version)
-    if f"{package}:{entry.name}" in off or entry.name in off:
+@dataclass(frozen=True)
+class Package:
+    """An installed distribution, and why it does not go with this Strobe ('' when it does)."""
+
+    name: str = "?"
+    version: str = ""
+    incompatible: str = ""
+
+
+def _package(dist: Distribution | None) -> Package:
+    if dist is None:
+        return Package()
+    metadata = dist.metadata
+    name, version = metadata["Name"], metadata["Version"]
+    return Package(name, version, "" if name == "strobe" else _incompatible(name, metadata.get_all("Requires-Dist") or []))
+
+
+def _described(entry: EntryPoint, kind: Kind, category: str, package: Package, off: set[str]) -> Plugin:
+    plugin = Plugin(entry.name, kind, category, entry, package.name, package.version)
+    if f"{package.name}:{entry.name}" in off or entry.name in off:
         return replace(plugin, state="disabled", why=f"disabled; `strobe plugins enable {entry.name}` brings it back")
     if kind == "analyzer" and category not in CATEGORIES:
         group = f"strobe.analyzers.{category}".rstrip(".")
         why = f"entry-point group {group} is no category; use strobe.analyzers.<category>, one of {', '.join(CATEGORIES)}"
         return replace(plugin, state="broken", why=why)
-    if dist is not None and package != "strobe" and (why := _incompatible(dist)):
-        return replace(plugin, state="incompatible", why=why)
+    if package.incompatible:
+        return replace(plugin, state="incompatible", why=package.incompatible)
     return plugin
 
 
-def _incompatible(dist: Distribution) -> str:
-    wanted = [line for line in (dist.metadata.get_all("Requires-Dist") or []) if line.lower().startswith("strobe") and "extra ==" not in line]
-    if not wanted:
-        return ""
+def _incompatible(package: str, requirements: list[str]) -> str:
+    """Why a package's requirements exclude this Strobe, '' when they do not."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     from .version import __version__
 
-    for line in wanted:
+    for line in (r for r in requirements if r.lower().startswith("strobe") and "extra ==" not in r):
         try:
             requirement = Requirement(line)
         except InvalidRequirement as e:
             return f"its requirement {line!r} cannot be read: {e}"
         if requirement.name.lower() == "strobe" and not requirement.specifier.contains(__version__, prereleases=True):
-            return f"needs strobe{requirement.specifier}, this is strobe {__version__}; `pip install -U {dist.name}`"
+            return f"needs strobe{requirement.specifier}, this is strobe {__version__}; `pip install -U {package}`"
     return ""
 
 

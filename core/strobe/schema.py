@@ -195,11 +195,12 @@ def _numpy(values: Any) -> Any:
 def _scalar_column(row: type[Row], column: Column, values: Any, n: int) -> tuple[Any, int]:
     import pyarrow as pa
 
-    values = [_item(v) for v in values] if isinstance(values, list) else np.asarray(values)
+    values = values if isinstance(values, list) else np.asarray(values)
     if isinstance(values, np.ndarray) and column.type == "int64" and values.dtype.kind == "f":
         raise SchemaError(f"{row.__qualname__}.{column.name}: declared int, got {values.dtype}")
+    type_ = getattr(pa, "bool_" if column.type == "bool" else column.type)()
     try:
-        made = pa.array(values, type=getattr(pa, "bool_" if column.type == "bool" else column.type)(), from_pandas=False)
+        made = _scalars(values, type_)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as e:
         raise SchemaError(f"{row.__qualname__}.{column.name}: {e}") from e
     bad = 0
@@ -208,6 +209,16 @@ def _scalar_column(row: type[Row], column: Column, values: Any, n: int) -> tuple
     if made.null_count and not column.nullable and column.type != "float64":
         raise SchemaError(f"{row.__qualname__}.{column.name}: {made.null_count} of {n} values are null; declare it `{_python(column.type)} | None`")
     return made, bad
+
+
+def _scalars(values: Any, type_: Any) -> Any:
+    """As Arrow; 0-dimensional tensors, which Arrow does not know, by their items."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, type=type_, from_pandas=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([_item(v) for v in values], type=type_, from_pandas=False)
 
 
 def _item(value: Any) -> Any:
