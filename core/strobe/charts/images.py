@@ -100,13 +100,14 @@ def heatmap(
     picture = base.mark_image(aspect=False, smooth=False, width=width, height=height, align="left", baseline="top").encode(
         x=_position("x0", x, extent[0], x_ticks),
         y=_position("y0" if origin == "top" else "y1", y, extent[1], y_ticks, reverse=origin == "top"),
-        url="url:N",
+        url=alt.Url("url:N"),
     )
     return alt.layer(picture, *([ramp(base, domain, legend)] if legend else [])).properties(width=width, height=height)
 
 
 def _position(field: str, title: str, extent: float, ticks: Sequence[float] | None, *, reverse: bool = False) -> Any:
-    axis = alt.Axis(title=title, grid=False, domain=False, ticks=False, values=list(_ends(extent) if ticks is None else ticks), labelPadding=3)
+    middles = [tick + 0.5 for tick in (_ends(extent) if ticks is None else ticks)]
+    axis = alt.Axis(title=title, grid=False, domain=False, ticks=False, values=middles, labelExpr="floor(datum.value)", labelPadding=3)
     encoding = alt.X if field.startswith("x") else alt.Y
     return encoding(f"{field}:Q", scale=alt.Scale(domain=[0, extent], nice=False, reverse=reverse), axis=axis)
 

@@ -125,12 +125,12 @@ def end_labels(rows: pd.DataFrame, lines: Mapping[str, Line], axis: ValueAxis, *
     table = [{"series": s, "label": lines[str(s)].label, "value": axis.value(h)} for s, h in zip(last.index, heights, strict=True)]
     scale = alt.Scale(domain=list(lines), range=[line.text or line.colour for line in lines.values()])
     text = alt.Chart(dataset(name, table)).mark_text(style="direct-label", limit=LABELS - 10)
-    return text.encode(x=alt.value("width"), y=axis.y(), text="label:N", color=alt.Color("series:N", scale=scale, legend=None))
+    return text.encode(x=alt.XValue("width"), y=axis.y(), text=alt.Text("label:N"), color=alt.Color("series:N", scale=scale, legend=None))
 
 
 def room(width: int) -> alt.Chart:
     """A layer that draws nothing and keeps the 96 px for labels right of the plot, so that plots line up whatever their labels are."""
-    return alt.Chart(dataset("room", [{}])).mark_point(size=0, opacity=0).encode(x=alt.value(width + LABELS - 8), y=alt.value(0))
+    return alt.Chart(dataset("room", [{}])).mark_point(size=0, opacity=0).encode(x=alt.XValue(width + LABELS - 8), y=alt.YValue(0))
 
 
 def step_lines(

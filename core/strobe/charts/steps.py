@@ -137,12 +137,14 @@ def event_rules(
     events = {name: step for name, step in event_steps(phases).items() if axis.first <= step <= axis.last}
     layers = _bands(events, axis, height, bottom) if bands else []
     rules = dataset("events", [{"step": step, "event": name} for name, step in events.items()])
-    layers.append(alt.Chart(rules).mark_rule(style="event-rule").encode(x=axis.x(labels=bottom), tooltip=["event:N", "step:Q"]))
+    layers.append(
+        alt.Chart(rules).mark_rule(style="event-rule").encode(x=axis.x(labels=bottom), tooltip=[alt.Tooltip("event:N"), alt.Tooltip("step:Q")])
+    )
     if labels:
         texts = dataset("event labels", [{"step": p.step, "event": p.event, "side": p.side} for p in place_labels(events, axis)])
         for side, align, dx in (("start", "left", MARGIN), ("end", "right", -MARGIN)):
             text = alt.Chart(texts).transform_filter(f"datum.side == '{side}'").mark_text(style="event-label", align=align, dx=dx)
-            layers.append(text.encode(x=axis.x(labels=bottom), y=alt.value(ROW), text="event:N"))
+            layers.append(text.encode(x=axis.x(labels=bottom), y=alt.YValue(ROW), text=alt.Text("event:N")))
     return layers
 
 
@@ -152,7 +154,7 @@ def _bands(events: Mapping[str, float], axis: StepAxis, height: int, bottom: boo
         known = all(name is None or name in events for name in (start, end))
         span = [{"step": events[start] if start else axis.first, "until": events[end] if end else axis.last}] if known else []
         band = alt.Chart(dataset(style, [s for s in span if s["until"] > s["step"]])).mark_rect(style=style)
-        layers.append(band.encode(x=axis.x(labels=bottom), x2="until:Q", y=alt.value(0), y2=alt.value(height)))
+        layers.append(band.encode(x=axis.x(labels=bottom), x2=alt.X2("until:Q"), y=alt.YValue(0), y2=alt.Y2Value(height)))
     return layers
 
 
@@ -172,8 +174,8 @@ def cursor_rule(cursor: Mapping[str, Any], axis: StepAxis, *, height: int, flag:
     layers = [base.mark_rule(style="cursor-rule", clip=True).encode()]
     if flag:
         mark = base.mark_point(style="cursor-flag", shape=look()["cursor_flag_path"], size=46**2, opacity=1)
-        layers.append(mark.encode(y=alt.value(height + 13)))
-        layers.append(base.mark_text(style="cursor-flag-text").encode(y=alt.value(height + 13), text="label:N"))
+        layers.append(mark.encode(y=alt.YValue(height + 13)))
+        layers.append(base.mark_text(style="cursor-flag-text").encode(y=alt.YValue(height + 13), text=alt.Text("label:N")))
     return layers
 
 

@@ -39,7 +39,7 @@ def _real(value: float) -> str:
 def note(text: str, *, width: int = WIDTH, height: int = 60) -> alt.Chart:
     """A chart that says why there is nothing to see."""
     base = alt.Chart(dataset("note", [{"text": text}])).mark_text(style="annotation", align="left", color=colour("muted"), limit=width)
-    return base.encode(x=alt.value(0), y=alt.value(height / 2), text="text:N").properties(width=width, height=height, description=text)
+    return base.encode(x=alt.XValue(0), y=alt.YValue(height / 2), text=alt.Text("text:N")).properties(width=width, height=height, description=text)
 
 
 def described(chart: Any, text: str) -> Any:
@@ -61,7 +61,7 @@ def text_grid(rows: pd.DataFrame, *, titles: Mapping[str, str] | None = None, wi
     heads = [{**place[c], "y": 0.5 * row_height, "text": head[c]} for c in shown]
     body = [{**place[c], "y": (i + 1.5) * row_height, "text": text, **_pick(rows, i)} for c in shown for i, text in enumerate(cells[c])]
     line = alt.Chart(dataset("head rule", [{"y": row_height, "x": 0, "x2": total}])).mark_rule()
-    rule = line.encode(x=alt.X("x:Q", scale=None, axis=None), x2="x2:Q", y=alt.Y("y:Q", scale=None, axis=None))
+    rule = line.encode(x=alt.X("x:Q", scale=None, axis=None), x2=alt.X2("x2:Q"), y=alt.Y("y:Q", scale=None, axis=None))
     layers = [*_texts(dataset("cells", body), "ink"), *_texts(dataset("head", heads), "muted"), rule]
     return alt.layer(*layers).properties(width=width, height=row_height)
 
@@ -88,6 +88,6 @@ def _texts(rows: Dataset, tint: str) -> list[alt.Chart]:
         alt.Chart(rows)
         .transform_filter(f"datum.side == '{side}'")
         .mark_text(align=side, baseline="middle", color=colour(tint))
-        .encode(x=alt.X("x:Q", scale=None, axis=None), y=alt.Y("y:Q", scale=None, axis=None), text="text:N")
+        .encode(x=alt.X("x:Q", scale=None, axis=None), y=alt.Y("y:Q", scale=None, axis=None), text=alt.Text("text:N"))
         for side in ("left", "right")
     ]

@@ -34,7 +34,7 @@ class Distribution(Renderer):
         drawn = self._histogram(values, axis) if self.kind == "histogram" else self._cumulative(values, axis)
         words = f"{len(values):,} values" + (f", {missing:,} missing" if (missing := len(frame.data) - len(values)) else "")
         label = alt.Chart(charts.dataset("count", [{"text": words}])).mark_text(style="annotation", align="right", baseline="bottom")
-        chart = alt.layer(drawn, label.encode(x=alt.value(self.width), y=alt.value(-9), text="text:N"))
+        chart = alt.layer(drawn, label.encode(x=alt.XValue(self.width), y=alt.YValue(-9), text=alt.Text("text:N")))
         text = f"{'Histogram' if self.kind == 'histogram' else 'Cumulative distribution'} of {x.description or x.name}."
         return charts.described(chart.properties(width=self.width, height=self.height), text)
 
@@ -47,10 +47,10 @@ class Distribution(Renderer):
             .mark_rect(color=charts.theme(charts.active())["config"]["bar"]["color"])
             .encode(
                 x=alt.X("low:Q", scale=alt.Scale(zero=False, nice=False), axis=axis),
-                x2="high:Q",
+                x2=alt.X2("high:Q"),
                 y=alt.Y("share:Q", scale=alt.Scale(domainMin=0, nice=True), axis=alt.Axis(title="share of rows", format=".0%", tickCount=4)),
-                y2="zero:Q",
-                tooltip=["low:Q", "high:Q", "count:Q"],
+                y2=alt.Y2("zero:Q"),
+                tooltip=[alt.Tooltip("low:Q"), alt.Tooltip("high:Q"), alt.Tooltip("count:Q")],
             )
         )
 

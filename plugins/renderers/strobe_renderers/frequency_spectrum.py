@@ -44,19 +44,19 @@ class FrequencySpectrum(Renderer):
         drawn = mark.encode(
             x=x,
             y=y,
-            y2="low:Q",
+            y2=alt.Y2("low:Q"),
             color=alt.Color("group:N", scale=keys.scale(), legend=None),
             opacity=alt.Opacity("component:N", scale=alt.Scale(domain=["cos", "sin"], range=[1, 0.55]), legend=None),
-            tooltip=[alt.Tooltip("frequency:Q", title="frequency"), "component:N", alt.Tooltip("share:Q", format=".1%")],
+            tooltip=[alt.Tooltip("frequency:Q", title="frequency"), alt.Tooltip("component:N"), alt.Tooltip("share:Q", format=".1%")],
         )
         whole = bars[bars["component"] == "sin"]
         named = whole[whole["group"] != charts.OTHER] if keys.frequencies else whole.nlargest(self.label, "high")
         labels = alt.Chart(charts.dataset(f"labels {name}", named[["frequency", "high", "group"]]))
         text = labels.mark_text(baseline="bottom", dy=-2, fontWeight=600).encode(
-            x=x, y=y, text="frequency:Q", color=alt.Color("group:N", scale=keys.text_scale(), legend=None)
+            x=x, y=y, text=alt.Text("frequency:Q"), color=alt.Color("group:N", scale=keys.text_scale(), legend=None)
         )
         title = alt.Chart(charts.dataset(f"name {name}", [{"text": name}])).mark_text(style="direct-label", color=charts.colour("ink"))
-        title = title.encode(x=alt.value(self.width), y=alt.value(self.height / 2), text="text:N")
+        title = title.encode(x=alt.XValue(self.width), y=alt.YValue(self.height / 2), text=alt.Text("text:N"))
         layered: Any = alt.layer(drawn, text, title, charts.room(self.width)).properties(width=self.width, height=self.height)
         return layered.resolve_scale(color="independent")
 

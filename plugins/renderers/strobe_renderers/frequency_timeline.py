@@ -64,12 +64,14 @@ class FrequencyTimeline(Renderer):
         scale = alt.Scale(domain=[0, 1], nice=False)
         y = alt.Y("low:Q", scale=scale, axis=y_axis)
         area = alt.Chart(charts.dataset(f"areas {name}", bands)).mark_area(clip=True)
-        drawn = area.encode(x=axis.x(labels=last), y=y, y2="high:Q", color=alt.Color("group:N", scale=keys.scale(), legend=None), detail="group:N")
+        drawn = area.encode(
+            x=axis.x(labels=last), y=y, y2=alt.Y2("high:Q"), color=alt.Color("group:N", scale=keys.scale(), legend=None), detail=alt.Detail("group:N")
+        )
         words = alt.Chart(charts.dataset(f"inside {name}", inside(bands, self.height))).mark_text(fontWeight=600, fontSize=11)
         colour = alt.Color("group:N", scale=keys.on_fill_scale(), legend=None)
-        inner = words.encode(x=axis.x(labels=last), y=alt.Y("middle:Q", scale=scale, axis=y_axis), text="group:N", color=colour)
+        inner = words.encode(x=axis.x(labels=last), y=alt.Y("middle:Q", scale=scale, axis=y_axis), text=alt.Text("group:N"), color=colour)
         label = alt.Chart(charts.dataset(f"name {name}", [{"text": name.split(" ", 1)}])).mark_text(style="direct-label", lineHeight=13, dy=-6)
-        return [drawn, inner, label.encode(x=alt.value(self.width), y=alt.value(self.height / 2), text="text:N")]
+        return [drawn, inner, label.encode(x=alt.XValue(self.width), y=alt.YValue(self.height / 2), text=alt.Text("text:N"))]
 
 
 def _mean_fractions(heads: pd.DataFrame) -> pd.DataFrame:

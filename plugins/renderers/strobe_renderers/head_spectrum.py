@@ -33,12 +33,16 @@ class HeadSpectrum(Renderer):
         bar = base.mark_bar(size=max(2, int(self.width / (top + 1) * 0.7)), cornerRadiusEnd=0).encode(
             y=y,
             color=alt.Color("group:N", scale=keys.scale(), legend=None),
-            tooltip=["strip:N", "frequency:Q", alt.Tooltip("share:Q", format=".1%")],
+            tooltip=[alt.Tooltip("strip:N"), alt.Tooltip("frequency:Q"), alt.Tooltip("share:Q", format=".1%")],
         )
         tint = alt.Color("group:N", scale=keys.text_scale(), legend=None)
-        text = base.transform_filter("datum.lead").mark_text(baseline="bottom", dy=-2, fontWeight=600).encode(y=y, text="frequency:Q", color=tint)
+        text = (
+            base.transform_filter("datum.lead")
+            .mark_text(baseline="bottom", dy=-2, fontWeight=600)
+            .encode(y=y, text=alt.Text("frequency:Q"), color=tint)
+        )
         name = base.transform_filter("datum.frequency == 1").mark_text(style="direct-label", color=charts.colour("ink"))
-        name = name.encode(x=alt.value(self.width), y=alt.value(self.height / 2), text="strip:N")
+        name = name.encode(x=alt.XValue(self.width), y=alt.YValue(self.height / 2), text=alt.Text("strip:N"))
         strip = alt.layer(bar, text, name, data=bar.data).properties(width=self.width, height=self.height).resolve_scale(color="independent")
         row = alt.Row("strip:N", title=None, sort=list(dict.fromkeys(bars["strip"])), header=alt.Header(labels=False))
         return charts.described(strip.facet(row=row, spacing=26), "Share of each head's attention map per frequency, one strip per head.")

@@ -40,7 +40,7 @@ class KeyFrequencySets(Renderer):
             y=y,
             color=alt.Color("group:N", scale=keys.scale(), legend=None),
             opacity=alt.Opacity("crowded:N", scale=alt.Scale(domain=[False, True], range=[1, 0.3]), legend=None),
-            tooltip=["step:Q", "frequency:Q", "n_keys:Q"],
+            tooltip=[alt.Tooltip("step:Q"), alt.Tooltip("frequency:Q"), alt.Tooltip("n_keys:Q")],
         )
         layers = [drawn, self._labels(rows, keys, top, y)]
         chart = charts.strip(layers, axis, self.height, phases=frame.others.get("phases"), cursor=frame.cursor)
@@ -62,4 +62,4 @@ class KeyFrequencySets(Renderer):
             for k, h in zip(keys.frequencies, heights, strict=True)
         ]
         text = alt.Chart(charts.dataset("labels", table)).mark_text(style="direct-label")
-        return text.encode(x=alt.value("width"), y=y, text="text:N", color=alt.Color("group:N", scale=keys.text_scale(), legend=None))
+        return text.encode(x=alt.XValue("width"), y=y, text=alt.Text("text:N"), color=alt.Color("group:N", scale=keys.text_scale(), legend=None))

@@ -51,7 +51,7 @@ class NeuronClusters(Renderer):
         every = next(n for n in (1, 2, 5, 10, 20, 50, 100) if k_max / n <= 8)
         rows = [{"k": k, "y": tall - (k - 0.5) / k_max * tall} for k in sorted({1, *range(every, k_max + 1, every)}) if k == 1 or k > every / 2]
         text = alt.Chart(charts.dataset("frequencies", rows)).mark_text(align="right", dx=-6, color=charts.colour("muted"))
-        return text.encode(x=alt.value(0), y=_pixels(tall), text="k:Q")
+        return text.encode(x=alt.XValue(0), y=_pixels(tall), text=alt.Text("k:Q"))
 
     def _columns(self, order: pd.DataFrame, n: int, wide: int, tall: int) -> alt.Chart:
         """One invisible column per neuron, to be pointed at and clicked."""
@@ -60,7 +60,11 @@ class NeuronClusters(Renderer):
         bars = alt.Chart(charts.dataset("neurons", table)).mark_rect(opacity=0)
         x = alt.X("left:Q", scale=alt.Scale(domain=[0, n], nice=False), axis=alt.Axis(title=X_TITLE, values=[]))
         return bars.encode(
-            x=x, x2="right:Q", y=alt.value(0), y2=alt.value(tall), tooltip=["neuron:Q", "frequency:Q", alt.Tooltip("fraction:Q", format=".0%")]
+            x=x,
+            x2=alt.X2("right:Q"),
+            y=alt.YValue(0),
+            y2=alt.Y2Value(tall),
+            tooltip=[alt.Tooltip("neuron:Q"), alt.Tooltip("frequency:Q"), alt.Tooltip("fraction:Q", format=".0%")],
         )
 
     def _labels(self, rows: pd.DataFrame, keys: charts.FrequencyColours, k_max: int, wide: int, tall: int) -> alt.Chart:
@@ -72,7 +76,9 @@ class NeuronClusters(Renderer):
             for (k, f), y in zip(counts, heights, strict=True)
         ]
         text = alt.Chart(charts.dataset("counts", table)).mark_text(align="left", baseline="middle", dx=8, dy=-6, lineHeight=12)
-        return text.encode(x=alt.value(wide), y=_pixels(tall), text="text:N", color=alt.Color("group:N", scale=keys.text_scale(), legend=None))
+        return text.encode(
+            x=alt.XValue(wide), y=_pixels(tall), text=alt.Text("text:N"), color=alt.Color("group:N", scale=keys.text_scale(), legend=None)
+        )
 
 
 def _pixels(tall: int) -> alt.Y:

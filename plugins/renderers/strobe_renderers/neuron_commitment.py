@@ -57,10 +57,10 @@ class NeuronCommitment(Renderer):
         y_axis = alt.Axis(title=f"neurons, of {total:,}", values=sorted({round(total * i / 4) for i in range(5)}))
         y = alt.Y("low:Q", scale=alt.Scale(domain=[0, total], nice=False), axis=y_axis)
         area = alt.Chart(charts.dataset("areas", bands)).mark_area(clip=True)
-        drawn = area.encode(x=axis.x(), y=y, y2="high:Q", color=alt.Color("group:N", scale=fill, legend=None), detail="group:N")
+        drawn = area.encode(x=axis.x(), y=y, y2=alt.Y2("high:Q"), color=alt.Color("group:N", scale=fill, legend=None), detail=alt.Detail("group:N"))
         text = alt.Chart(charts.dataset("labels", self._labels(bands, total))).mark_text(style="direct-label")
         height = alt.Y("y:Q", scale=alt.Scale(domain=[0, total], nice=False), axis=y_axis)
-        return [drawn, text.encode(x=alt.value("width"), y=height, text="text:N", color=alt.Color("group:N", scale=tint, legend=None))]
+        return [drawn, text.encode(x=alt.XValue("width"), y=height, text=alt.Text("text:N"), color=alt.Color("group:N", scale=tint, legend=None))]
 
     def _labels(self, bands: pd.DataFrame, total: int) -> pd.DataFrame:
         """A label per band at the right end, with the count of the last step; bands that end empty have none."""

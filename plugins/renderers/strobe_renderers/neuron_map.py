@@ -35,7 +35,7 @@ class NeuronMap(Renderer):
             picture, width=side, height=side, extent=(p, p), x="operand b, residue", y="operand a, residue", legend=legend, name="map"
         )
         text = alt.Chart(charts.dataset("range", picture[["text"]])).mark_text(style="annotation", align="right", baseline="bottom")
-        words = text.encode(x=alt.value(side), y=alt.value(-9), text="text:N")
+        words = text.encode(x=alt.XValue(side), y=alt.YValue(-9), text=alt.Text("text:N"))
         return charts.described(
             alt.layer(chart, words).properties(width=side, height=side), "A neuron's activation over all pairs of operands a and b."
         )

@@ -31,7 +31,7 @@ class SingularValues(Renderer):
         x = alt.X("rank:Q", axis=alt.Axis(title="rank of the singular value", tickCount=4, labelFlush=True), scale=alt.Scale(zero=False, nice=False))
         y = alt.Y("value:Q", scale=alt.Scale(type="log", nice=True), axis=alt.Axis(title="singular value", tickCount=4, labelExpr=charts.LOG_LABEL))
         line = alt.Chart(charts.dataset("singular values", points)).mark_line(strokeWidth=1.25, point=alt.OverlayMarkDef(size=6))
-        drawn = line.encode(x=x, y=y, tooltip=["parameter:N", "rank:Q", alt.Tooltip("value:Q", format=".4~g")]).properties(
+        drawn = line.encode(x=x, y=y, tooltip=[alt.Tooltip("parameter:N"), alt.Tooltip("rank:Q"), alt.Tooltip("value:Q", format=".4~g")]).properties(
             width=self.size, height=120
         )
         names = list(dict.fromkeys(points["parameter"]))

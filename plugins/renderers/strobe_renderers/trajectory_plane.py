@@ -41,11 +41,11 @@ class TrajectoryPlane(Renderer):
         name = f"PC{x} and PC{y}"
         placed = {"x": self._axis(alt.X, table, "x", f"PC{x}, weight units"), "y": self._axis(alt.Y, table, "y", f"PC{y}, weight units")}
         base = alt.Chart(charts.dataset(name, table)).encode(**placed)
-        path = base.mark_line(strokeWidth=1, color=charts.colour("muted"), opacity=0.7).encode(order="step:Q")
+        path = base.mark_line(strokeWidth=1, color=charts.colour("muted"), opacity=0.7).encode(order=alt.Order("step:Q"))
         scale = alt.Scale(type="sqrt", scheme="viridis", domain=[int(table["step"].min()), int(max(table["step"].max(), 1))])
         colour = alt.Color("step:Q", scale=scale, legend=None)
         dots = base.mark_circle(size=34).encode(
-            color=colour, tooltip=["step:Q", alt.Tooltip("x:Q", format=".3~g"), alt.Tooltip("y:Q", format=".3~g")]
+            color=colour, tooltip=[alt.Tooltip("step:Q"), alt.Tooltip("x:Q", format=".3~g"), alt.Tooltip("y:Q", format=".3~g")]
         )
         lookup = alt.LookupData(base.data, key="step", fields=["x", "y"])
         here = alt.Chart(charts.dataset("cursor", charts.cursor_rows(frame.cursor))).transform_lookup(lookup="step", from_=lookup)
@@ -72,11 +72,11 @@ class TrajectoryPlane(Renderer):
             if all(far):
                 named.append({**row, "text": f"{int(row['step']):,}"})
         text = alt.Chart(charts.dataset(f"steps of {name}", named)).mark_text(style="annotation", align="left", dx=7, dy=-7)
-        return text.encode(**placed, text="text:N")
+        return text.encode(**placed, text=alt.Text("text:N"))
 
     def _share(self, shares: pd.Series, x: int, y: int, name: str) -> alt.Chart:
         text = ", ".join(f"PC{c} {shares[c]:.0%}" for c in (x, y) if c in shares)
         mark = alt.Chart(charts.dataset(f"shares of {name}", [{"text": f"{text} of variance" if text else ""}]))
         return mark.mark_text(style="annotation", align="right", baseline="bottom", color=charts.colour("muted")).encode(
-            x=alt.value(self.size), y=alt.value(-9), text="text:N"
+            x=alt.XValue(self.size), y=alt.YValue(-9), text=alt.Text("text:N")
         )
