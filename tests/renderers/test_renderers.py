@@ -245,3 +245,12 @@ def test_default_report_names_renderers_that_exist() -> None:
         renderer(panel["renderer"])(**panel.get("settings", {}))
         assert panel["how_to_read"].endswith(".")
         assert set(panel) <= {"renderer", "table", "title", "how_to_read", "settings", "width"}
+
+
+def test_default_report_is_a_valid_report() -> None:
+    import yaml
+
+    from strobe.report import Report
+
+    report = Report.model_validate(yaml.safe_load((ROOT / "plugins/families/strobe_families/reports/grokking.yaml").read_text("utf-8")))
+    assert report.sections[0].title == "Memorise, then grok"
