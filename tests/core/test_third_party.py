@@ -37,8 +37,8 @@ def test_healthy_packages_are_listed_and_load(installed) -> None:
 BROKEN = {
     "broken_import": "a_package_that_is_not_installed.*pip uninstall strobe-broken",
     "broken_object": "nowhere",
-    "broken_type": "not a subclass of strobe.Analyzer",
-    "broken_instance": "not a subclass of strobe.Analyzer",
+    "broken_type": "derive it from strobe.Analyzer",
+    "broken_instance": "derive it from strobe.Analyzer",
     "broken_category": "analyze_activations makes it a 'activations' analyzer.*strobe.analyzers.weights.*move its entry point",
     "broken_argument": "'weight' is not an argument of analyze_weights; did you mean 'weights'",
     "broken_default": "'metrics' has a default",

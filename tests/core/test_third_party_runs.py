@@ -101,6 +101,17 @@ def test_a_failure_is_recorded_with_its_reason(installed, folder: Path, name: st
     assert sorted(set(ws.table("weight_norms")["step"])) == list(STEPS)
 
 
+def test_a_write_to_the_input_harms_no_neighbour(installed, folder: Path, tmp_path: Path) -> None:
+    """torch raises on an in-place write to a read-only tensor only after it has written."""
+    installed("strobe-broken")
+    untouched = Workspace(shutil.copytree(folder, tmp_path / "untouched", copy_function=shutil.copy2))
+    untouched.analyze("real", ["weight_norms"])
+    ws = Workspace(folder)
+    ws.analyze("real", ["broken_mutation", "weight_norms"])
+    assert ws.table("weight_norms").equals(untouched.table("weight_norms"))
+    assert (ws.table("weight_norms")["frobenius"] > 0).all()
+
+
 def test_one_bad_step_leaves_the_others(installed, folder: Path) -> None:
     installed("strobe-broken")
     ws = Workspace(folder)
