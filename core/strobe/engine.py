@@ -18,7 +18,7 @@ from .plan import Bound, Cell, RunFacts, chunks, derived_cell, not_applicable, p
 from .schema import to_pandas
 from .store import Address, Store
 from .version import __version__
-from .work import Bench, Outcome, Recipe, Task, do_in_worker, lost
+from .work import RESCUE, Bench, Outcome, Recipe, Task, do_in_worker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,7 +137,12 @@ class Engine:
         ready, blocked = self._unblocked(names, facts)
         cells = step_cells(self.bound, ready, facts, given.digest)
         done = {name: self.store.cells(self.address(name, facts)) for name in ready}
-        missing = [c for c in cells if c.key not in done[c.analyzer]]
+        starved = {c.key: why for c in cells if (why := self._starved(c, facts))}
+        missing = [c for c in cells if c.key not in done[c.analyzer] and c.key not in starved]
+        failures.forget(self.store, facts.name, ready, {c.key for c in cells if c.key in done[c.analyzer]})
+        failures.add(
+            self.store, facts.name, [Failure(c.run, c.step, c.analyzer, "upstream", starved[c.key], cell=c.key) for c in cells if c.key in starved]
+        )
         self._total += len(missing)
         outcomes = self._commit(run, facts, missing, given)
         self._account(report, outcomes)
@@ -155,7 +160,7 @@ class Engine:
             by_step.setdefault(c.step, []).append(c)
         tasks = [self._step_task(run, facts, step, by_step[step], given) for step in sorted(by_step)]
         work = self.bench.do if self.executor == "local" else do_in_worker
-        outcomes = run_tasks(self.executor, work, tasks, lost, self.workers)
+        outcomes = run_tasks(self.executor, work, tasks, RESCUE, self.workers)
         for steps in chunks(sorted(by_step), CHUNK):
             chunk = []
             for _ in steps:
@@ -173,19 +178,21 @@ class Engine:
         return Task((run.folder,), tuple(cells), recipes, step, facts.probe, results)
 
     def _write(self, facts: RunFacts, outcomes: Sequence[Outcome]) -> None:
+        """Failures first: a cell that is stored is not run again, and one stored with nulls must keep its flag."""
+        failures.add(self.store, facts.name, [f for o in outcomes for f in o.failures])
         names = dict.fromkeys(c.analyzer for o in outcomes for c in o.task.cells)
         for name in names:
             stored = [o.stored[c.key] for o in outcomes for c in o.task.cells if c.analyzer == name and c.key in o.stored]
             if stored:
                 path = self.store.append(self.address(name, facts), stored, self._about(name))
                 self._written(name, facts.name, sum(len(s.table) for s in stored), str(path))
-        cells = [c for o in outcomes for c in o.task.cells]
-        failures.update(self.store, facts.name, [(c.analyzer, c.step) for c in cells], [f for o in outcomes for f in o.failures])
 
     # --- derived ---------------------------------------------------------------------------------------------------------------------------
 
     def _across(self, report: Report, name: str, runs: Sequence[tuple[Run, RunFacts]]) -> None:
         usable = [(r, f) for r, f in runs if not not_applicable(self.bound, name, f)]
+        if not usable:
+            return
         facts = [f for _, f in usable]
         keys = {u: [k for f in facts for k in self._cell_keys(u, f)] for u in self.bound[name].upstream}
         self._derived(report, name, usable, derived_cell(self.bound, name, facts, keys))
@@ -198,16 +205,17 @@ class Engine:
         address = self.address(name, one)
         self._expected[name, cell.run] = cell.key
         missing = [] if cell.key in self.store.cells(address) else [cell]
+        failures.forget(self.store, cell.run, [name], () if missing else {cell.key})
         self._total += len(missing)
         if missing:
             results = {name: {u: self._frames(u, facts) for u in self.bound[name].upstream}}
             task = Task(tuple(run.folder for run, _ in runs), (cell,), {name: self.recipes[name]}, None, results=results)
-            for outcome in run_tasks("local", self.bench.do, [task], lost):
+            for outcome in run_tasks("local", self.bench.do, [task], RESCUE):
                 self._advance(1, f"{cell.run or 'all runs'} {name}")
+                failures.add(self.store, cell.run, outcome.failures)
                 if stored := outcome.stored.get(cell.key):
                     path = self.store.replace(address, stored, self._about(name))
                     self._written(name, cell.run or "*", len(stored.table), str(path))
-                failures.update(self.store, cell.run, [(name, None)], outcome.failures)
                 self._account(report, [outcome])
         self._table(report, name, one, [cell], missing)
 
@@ -233,6 +241,13 @@ class Engine:
         stored = self.store.cells(self.address(name, facts))
         return not stored or self._expected.get((name, facts.name), next(iter(stored))) not in stored
 
+    def _starved(self, cell: Cell, facts: RunFacts) -> str:
+        """Why a step cell cannot be computed: what it reads failed at this step. '' when it can."""
+        for upstream in self.bound[cell.analyzer].upstream:
+            if self.bound[upstream].is_step and cell.step not in self.store.entries(self.address(upstream, facts)):
+                return f"it reads {upstream}, which gave no result at step {cell.step}; mend that first (see its own failure)"
+        return ""
+
     def _unblocked(self, names: Sequence[str], facts: RunFacts) -> tuple[list[str], dict[str, list[str]]]:
         blocked = {n: [u for u in self.bound[n].upstream if self._failed(u, facts)] for n in names}
         return [n for n in names if not blocked[n]], {n: b for n, b in blocked.items() if b}
@@ -241,7 +256,8 @@ class Engine:
         run = None if facts is None else facts.name
         for name, upstream in blocked.items():
             message = f"it reads {', '.join(upstream)}, which gave no result; mend that first (see its own failure)"
-            failures.update(self.store, run, [(name, None)], [Failure(run, None, name, "upstream", message)])
+            failures.forget(self.store, run, [name], ())
+            failures.add(self.store, run, [Failure(run, None, name, "upstream", message)])
             key = result_key(self.bound, name, facts)
             report.tables.append(TableReport(name, self.bound[name].category, run, None, key, "failed", failed=1, why=message))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -39,14 +39,22 @@ def read(store: Store, run: str | None) -> list[Failure]:
     return [] if table is None else [Failure(**row) for row in table.to_pylist()]
 
 
-def update(store: Store, run: str | None, settled: Iterable[tuple[str, int | None]], new: Iterable[Failure]) -> None:
-    """Drop the failures of cells that were run again, (analyzer, step), and add new ones. Writes only when something changes."""
+def forget(store: Store, run: str | None, analyzers: Collection[str], standing: Collection[str]) -> None:
+    """Drop the failures of analyzers that run again, except those of cells whose key is in `standing` (rows stored with nulls)."""
     before = read(store, run)
-    done, new = set(settled), list(new)
-    gone = done | {(f.analyzer, f.step) for f in new}
-    after = [f for f in before if (f.analyzer, f.step) not in gone] + new
+    _replace(store, run, before, [f for f in before if f.analyzer not in analyzers or f.cell in standing])
+
+
+def add(store: Store, run: str | None, new: Iterable[Failure]) -> None:
+    """Add failures, in place of those of the same analyzer and step."""
+    new, before = list(new), read(store, run)
+    gone = {(f.analyzer, f.step) for f in new}
+    _replace(store, run, before, [f for f in before if (f.analyzer, f.step) not in gone] + new)
+
+
+def _replace(store: Store, run: str | None, before: list[Failure], after: list[Failure]) -> None:
+    after = sorted(after, key=lambda f: (f.analyzer, -1 if f.step is None else f.step))
     if after != before:
-        after.sort(key=lambda f: (f.analyzer, -1 if f.step is None else f.step))
         store.replace(_address(run), StoredCell(None, "failures", _table(after)), {"strobe_version": __version__})
 
 

@@ -5,6 +5,7 @@ Listing imports neither torch nor pydantic nor pluggy: names, categories and ver
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import inspect
@@ -56,6 +57,7 @@ class Plugin:
     state: str = "ready"
     why: str = ""
     given: Any = None
+    source: str = ""
 
     @property
     def who(self) -> str:
@@ -94,7 +96,7 @@ class Plugin:
     def code(self) -> str:
         """What stands for the code in keys: a digest of a built-in's module, of an editable package's sources, else the version."""
         if self.entry is None:
-            return f"{self.package}+{hashlib.sha256(_source(self.given).encode()).hexdigest()[:16]}"
+            return f"file+{self.source}" if self.source else f"{self.package}+{hashlib.sha256(_source(self.given).encode()).hexdigest()[:16]}"
         if self.package == "strobe":
             from .version import RESULTS_VERSION
 
@@ -169,7 +171,7 @@ class Registry:
             raise UsageError(f"no plugin {name!r}{did_you_mean(name, [n for _, n in self._plugins])}")
         return found
 
-    def add(self, cls: type[Any], name: str = "", package: str = "notebook") -> Plugin:
+    def add(self, cls: type[Any], name: str = "", package: str = "notebook", source: str = "") -> Plugin:
         """Register an analyzer or renderer class from a notebook or a file, without packaging. Replaces an earlier one of that name."""
         from .analyzer import Analyzer
         from .renderer import Renderer
@@ -177,7 +179,7 @@ class Registry:
         if not (isinstance(cls, type) and issubclass(cls, (Analyzer, Renderer))):
             raise UsageError(f"{cls!r} is no analyzer or renderer class: derive it from strobe.Analyzer or strobe.Renderer")
         kind: Kind = "analyzer" if issubclass(cls, Analyzer) else "renderer"
-        plugin = Plugin(name or snake_case(cls.__name__), kind, "", None, package, "", given=cls)
+        plugin = Plugin(name or snake_case(cls.__name__), kind, "", None, package, "", given=cls, source=source)
         check(plugin, cls)
         category = plugin.contract.category if kind == "analyzer" else ""
         plugin = replace(plugin, category=category)
@@ -195,7 +197,7 @@ class Registry:
             raise UsageError(
                 f"{spec!r}: {file} defines no {attribute!r}{did_you_mean(attribute, [n for n, v in vars(module).items() if isinstance(v, type)])}"
             )
-        return self.add(getattr(module, attribute), package=str(file))
+        return self.add(getattr(module, attribute), package=str(file), source=_digest([file]))
 
 
 def snake_case(name: str) -> str:
@@ -326,12 +328,39 @@ def _editable(dist: Distribution | None) -> bool:
 
 
 def _module_files(module: str, *, whole: bool) -> list[Path]:
-    """The file of a module, or with `whole` every Python file of its package. Imports at most the parent package."""
+    """The file of a module and those of its package that it imports, or with `whole` every file of its package."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise PluginError(f"module {module} cannot be found")
     origin = Path(spec.origin)
-    return sorted(origin.parent.rglob("*.py")) if whole and origin.name == "__init__.py" else [origin]
+    if whole:
+        return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+    return _with_siblings(origin)
+
+
+def _with_siblings(file: Path) -> list[Path]:
+    """A module and the modules of the same package that it imports, by whatever way."""
+    found, queue = {file}, [file]
+    while queue:
+        for name in _imported(queue.pop(), file.parent.name):
+            sibling = file.parent / f"{name}.py"
+            if sibling.is_file() and sibling not in found:
+                found.add(sibling)
+                queue.append(sibling)
+    return sorted(found)
+
+
+def _imported(file: Path, package: str) -> set[str]:
+    """Names that a module imports from its own package, read from its source."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and (node.level == 1 or (node.level == 0 and node.module == package)):
+            names |= {node.module.partition(".")[0]} if node.level and node.module else {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
+            names.add(str(node.module).split(".")[1])
+        elif isinstance(node, ast.Import):
+            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith(f"{package}.")}
+    return names
 
 
 def _digest(files: list[Path]) -> str:

@@ -6,17 +6,19 @@ import contextlib
 import functools
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from .analyzer import Analyzer
-from .arguments import Activations, Attention, Context, Outputs, Probe, Results
+from .arguments import Activations, Attention, Checkpoints, Context, Outputs, Probe, Results
 from .counters import count, counting, landscape
 from .errors import CheckpointError, SchemaError, StrobeError
+from .executors import Rescue
 from .failures import Failure
 from .hookspecs import PROJECT, EngineSpecs, hookimpl
 from .loss import Loss
@@ -140,6 +142,25 @@ def lost(task: Task, reason: str) -> Outcome:
     return Outcome(task, failures=tuple(Failure(c.run, c.step, c.analyzer, "worker", message, cell=c.key) for c in task.cells))
 
 
+def parts(task: Task) -> list[Task]:
+    """The same task cell by cell."""
+    return [replace(task, cells=(cell,)) for cell in task.cells]
+
+
+def joined(task: Task, outcomes: list[Outcome]) -> Outcome:
+    """One outcome of a task that ran in parts."""
+    counters: Counter[str] = Counter()
+    milliseconds: Counter[str] = Counter()
+    for o in outcomes:
+        counters.update(o.counters)
+        milliseconds.update(o.milliseconds)  # type: ignore[arg-type]
+    stored = {key: cell for o in outcomes for key, cell in o.stored.items()}
+    return Outcome(task, stored, tuple(f for o in outcomes for f in o.failures), counters, milliseconds, sum(o.seconds for o in outcomes))
+
+
+RESCUE = Rescue(parts, lost, joined)
+
+
 class _Work:
     """The state of one task while it runs."""
 
@@ -154,7 +175,7 @@ class _Work:
     def run(self) -> None:
         if self.task.step is None:
             for cell in self.task.cells:
-                self._call(cell, self._derived_arguments(cell))
+                self._derived(cell)
         else:
             self._checkpoint(self.task.step)
 
@@ -223,11 +244,12 @@ class _Work:
 
     # --- derived ---------------------------------------------------------------------------------------------------------------------------
 
-    def _derived_arguments(self, cell: Cell) -> dict[str, Any]:
-        arguments = self._common(cell)
+    def _derived(self, cell: Cell) -> None:
+        arguments, opened = self._common(cell), _Opened()
         if self.bound[cell.analyzer].category == "trajectory":
-            arguments["checkpoints"] = self.runs[0].checkpoints()
-        return arguments
+            run = self.runs[0]
+            arguments["checkpoints"] = Checkpoints(run.steps, lambda step: opened.watch(step, run.weights(step)))
+        self._call(cell, arguments, opened)
 
     # --- any -------------------------------------------------------------------------------------------------------------------------------
 
@@ -248,7 +270,7 @@ class _Work:
 
         return pd.concat([run.metrics.assign(run=run.name) for run in self.runs], ignore_index=True)
 
-    def _call(self, cell: Cell, arguments: Mapping[str, Any], weights: Weights | None = None) -> None:
+    def _call(self, cell: Cell, arguments: Mapping[str, Any], weights: Weights | _Opened | None = None) -> None:
         """Call one analyzer; whatever it raises becomes a failure row."""
         start = time.perf_counter()
         bound = self.bound[cell.analyzer]
@@ -266,7 +288,7 @@ class _Work:
         if message := _not_finite(made, weights):
             self.failures.append(Failure(cell.run, cell.step, cell.analyzer, "not_finite", message, cell=cell.key))
 
-    def _fail(self, cell: Cell, e: Exception, weights: Weights | None = None) -> None:
+    def _fail(self, cell: Cell, e: Exception, weights: Weights | _Opened | None = None) -> None:
         kind = "checkpoint" if isinstance(e, CheckpointError) else "schema" if isinstance(e, SchemaError) else "error"
         message = str(e) if isinstance(e, StrobeError) else f"{type(e).__name__}: {e}"
         if WROTE in message:
@@ -312,7 +334,7 @@ def objective(run: Run, probe: Probe) -> Any:
     def mean_loss(weights: Mapping[str, torch.Tensor], split: str) -> torch.Tensor:
         rows = slice(None) if split == "all" else probe.splits[split]
         logits = run.family.forward(weights, probe.inputs[rows], Tap())
-        return run.family.loss(logits, probe.targets[rows]).mean()
+        return run.family.loss(logits.double(), probe.targets[rows]).mean()
 
     return mean_loss
 
@@ -325,12 +347,30 @@ def _free(captured: dict[tuple[str, Positions], torch.Tensor], used: Mapping[str
             captured.pop(item, None)
 
 
-def _bad_tensors(weights: Weights) -> str:
+def _bad_tensors(weights: Weights | _Opened) -> str:
+    if isinstance(weights, _Opened):
+        return weights.bad_tensors()
     touched = {n: bad for n, bad in weights.nonfinite.items() if n in weights.touched}
     return ", ".join(f"{n} holds {bad} NaN or infinite values" for n, bad in touched.items())
 
 
-def _not_finite(made: Made, weights: Weights | None) -> str:
+class _Opened:
+    """The checkpoints a trajectory has opened: what was not finite in them, without the tensors themselves."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[int, Mapping[str, int]]] = []
+
+    def watch(self, step: int, weights: Weights) -> Weights:
+        self._seen.append((step, weights.nonfinite))
+        return weights
+
+    def bad_tensors(self) -> str:
+        found = dict.fromkeys(f"step {step}: {n} holds {bad} NaN or infinite values" for step, seen in self._seen for n, bad in seen.items())
+        more = f", and {len(found) - 3} more" if len(found) > 3 else ""
+        return ", ".join(list(found)[:3]) + more
+
+
+def _not_finite(made: Made, weights: Weights | _Opened | None) -> str:
     """Why rows hold nulls that are not the analyzer's own: '' when every metric is finite and so are the weights it read."""
     bad = _bad_tensors(weights) if weights is not None else ""
     metrics = ", ".join(f"{name} is not finite in {n} of {len(made.table)} rows (stored as null)" for name, n in made.not_finite.items())
