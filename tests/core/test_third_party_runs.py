@@ -109,7 +109,6 @@ def test_a_write_to_the_input_harms_no_neighbour(installed, folder: Path, tmp_pa
     ws = Workspace(folder)
     ws.analyze("real", ["broken_mutation", "weight_norms"])
     assert ws.table("weight_norms").equals(untouched.table("weight_norms"))
-    assert (ws.table("weight_norms")["frobenius"] > 0).all()
 
 
 def test_one_bad_step_leaves_the_others(installed, folder: Path) -> None:
