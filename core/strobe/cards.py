@@ -82,14 +82,14 @@ class Card:
             raise StrobeError(self.problem)
         return self.view.at(**{**{k: v for k, v in cursor.items() if v is not None}, **self.panel.cursor})
 
-    def draw(self, cursor: Mapping[str, Any], theme: str = LIGHT) -> Drawing:
-        """The chart at a cursor, in one of the themes."""
+    def draw(self, cursor: Mapping[str, Any], theme: str = LIGHT, *, validate: bool = True) -> Drawing:
+        """The chart at a cursor, in one of the themes. `validate=False` skips Altair's check, once a chart of the same renderer has passed it."""
         from . import charts
 
         try:
             view = self.looking(cursor)
             with _altair, charts.use(theme):
-                return parted(view.chart.to_dict())
+                return parted(view.chart.to_dict(validate=validate))
         except StrobeError as e:
             return Drawing({}, {}, str(e))
         except Exception as e:  # the plugin boundary: one renderer's mistake must not take the page
@@ -157,7 +157,7 @@ def _card(workspace: Workspace, run: Run, number: int, panel: Panel) -> Card:
         return replace(card, problem=str(e))
     except StrobeError as e:
         return replace(card, problem=f"{e}. {_remedy(panel)}")
-    return replace(card, view=view, how_to_read=panel.how_to_read or _meaning(workspace, plugin, panel), who=f"renderer {plugin.who}")
+    return replace(card, view=view, how_to_read=panel.how_to_read or _meaning(workspace, plugin, panel), who=plugin.who)
 
 
 def _remedy(panel: Panel) -> str:

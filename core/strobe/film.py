@@ -60,7 +60,9 @@ def shoot(
     still = _only_the_cursor_moves(card, drawn)
     drawings = []
     for step in steps:
-        drawings.append(_moved(drawn[steps[0]], step) if still else drawn.get(step) or card.draw({**cursor, "step": step}, theme))
+        if step not in drawn:
+            drawn[step] = _moved(drawn[steps[0]], step) if still else card.draw({**cursor, "step": step}, theme, validate=False)
+        drawings.append(drawn[step])
         tick()
     return _cut(drawings, reel)
 
@@ -88,7 +90,8 @@ def _moved(drawing: Drawing, step: int) -> Drawing:
 
 def _cut(drawings: Sequence[Drawing], reel: Reel) -> Film:
     specs: dict[str, int] = {}
-    shots, kept = [], []
+    shots: list[Shot] = []
+    kept: list[Mapping[str, Any]] = []
     for drawing in drawings:
         if drawing.problem:
             shots.append(Shot(-1, {}, drawing.problem))

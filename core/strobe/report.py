@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .workspace import Workspace
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+DEFAULT = "default"
+"""The name of a run's own report."""
 MORE = "More results"
 STEPWISE, SPREAD, ANYTHING = "line_over_steps", "distribution", "table"
 """The generic renderers, most telling first."""
@@ -95,12 +97,16 @@ def load(path: str | Path) -> Report:
     return report
 
 
-def check(path: str | Path, registry: Registry) -> list[str]:
-    """All that is wrong with a report file, unknown renderers and tables included, one sentence each; [] when it is sound."""
-    report, problems, root = _read(Path(path))
+def check(workspace: Workspace, name: str) -> list[str]:
+    """All that is wrong with a report (of the workspace by name, or a file), one sentence each, [] when it is sound.
+
+    Beyond what `load` refuses: unknown renderers, tables and settings, and slots that no column of the table fits.
+    """
+    path = _file(workspace, name)
+    report, problems, root = _read(path)
     if report is None:
         return problems
-    return [f"{_where(Path(path), root, at)}: {what}" for at, what in _unknown(report, registry)]
+    return [f"{_where(path, root, at)}: {what}" for at, what in _unusable(report, workspace)]
 
 
 def save(report: Report, path: str | Path) -> Path:
@@ -115,24 +121,34 @@ def save(report: Report, path: str | Path) -> Path:
     return Path(path)
 
 
-def names(workspace: Workspace) -> list[str]:
-    """The reports kept in a workspace: `reports/<name>.yaml`."""
-    return sorted(f.stem for f in (workspace.root / "reports").glob("*.yaml"))
+def named_reports(workspace: Workspace) -> list[dict[str, str]]:
+    """The reports kept in a workspace, `reports/<name>.yaml`: name, title (what is wrong, for one that cannot be read) and file."""
+    listing = []
+    for file in sorted((workspace.root / "reports").glob("*.yaml")):
+        report, problems, _ = _read(file)
+        listing.append({"name": file.stem, "title": report.title if report else problems[0], "file": str(file)})
+    return listing
+
+
+def find(workspace: Workspace, name: str, run: str | Run) -> Report:
+    """A report by name: `default` is the run's own, then those of the workspace, then a YAML file. Raises `UsageError` with the nearest name."""
+    return default_report(workspace, run) if name == DEFAULT else load(_file(workspace, name))
 
 
 def file_of(workspace: Workspace, name: str) -> Path:
-    """Where a report of that name lies, or would lie. Raises `UsageError` for a name that is no file name."""
-    if not NAME.fullmatch(name):
-        raise UsageError(f"report name {name!r}: letters, digits, '.', '_' and '-' only, starting with a letter or digit")
+    """Where a report of that name lies, or would lie. Raises `UsageError` for a name that is no file name, or that is taken."""
+    if not NAME.fullmatch(name) or name == DEFAULT:
+        raise UsageError(f"report name {name!r}: letters, digits, '.', '_' and '-' only, starting with a letter or digit, and not {DEFAULT!r}")
     return workspace.root / "reports" / f"{name}.yaml"
 
 
-def named(workspace: Workspace, name: str) -> Report:
-    """A report of the workspace by name. Raises `UsageError` with the nearest name."""
-    path = file_of(workspace, name)
-    if not path.is_file():
-        raise UsageError(f"no report {name!r} in {workspace.root}{did_you_mean(name, names(workspace))}")
-    return load(path)
+def _file(workspace: Workspace, name: str) -> Path:
+    if NAME.fullmatch(name) and name != DEFAULT and (kept := file_of(workspace, name)).is_file():
+        return kept
+    if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
+        return Path(name)
+    known = [DEFAULT, *(r["name"] for r in named_reports(workspace))]
+    raise UsageError(f"no report {name!r} in {workspace.root / 'reports'}, and no YAML file of that name{did_you_mean(name, known)}")
 
 
 def _read(path: Path) -> tuple[Report | None, list[str], yaml.Node | None]:
@@ -192,16 +208,29 @@ def _said(error: Any) -> str:
     return f"{message[:1].lower()}{message[1:]}, not {error['input']!r}"
 
 
-def _unknown(report: Report, registry: Registry) -> Iterator[tuple[Sequence[str | int], str]]:
+def _unusable(report: Report, workspace: Workspace) -> Iterator[tuple[Sequence[str | int], str]]:
     for i, section in enumerate(report.sections):
         for j, panel in enumerate(section.panels):
-            for kind, field in (("renderer", "renderer"), ("analyzer", "table")):
-                name = getattr(panel, field)
-                if name and name not in ("metrics", "_failures"):
-                    try:
-                        registry.get(kind, name).load()  # type: ignore[arg-type]
-                    except StrobeError as e:
-                        yield ("sections", i, "panels", j, field), str(e)
+            for field, use in (("renderer", _try_renderer), ("table", _try_table)):
+                try:
+                    use(workspace, panel)
+                except StrobeError as e:
+                    yield ("sections", i, "panels", j, field), str(e)
+                    break
+
+
+def _try_renderer(workspace: Workspace, panel: Panel) -> None:
+    workspace.renderer(panel.renderer, panel.settings)
+
+
+def _try_table(workspace: Workspace, panel: Panel) -> None:
+    renderer = workspace.renderer(panel.renderer)
+    table = panel.table or next(iter(renderer.tables()), "")
+    if not table:
+        raise UsageError(f"{panel.renderer} draws any table: say which, `table: <analyzer>`")
+    schema = workspace.schema(table) if table != "metrics" or workspace.runs() else None
+    if renderer.slots and schema is not None and bind(renderer.slots, schema, panel.slots) is None:
+        raise UsageError(f"{panel.renderer} cannot draw {table!r}: none of its columns fits {', '.join(renderer.slots)}")
 
 
 # --- the default report ------------------------------------------------------------------------------------------------------------------------

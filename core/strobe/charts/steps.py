@@ -91,11 +91,17 @@ def event_steps(phases: pd.DataFrame | None) -> dict[str, float]:
     if phases is None or "event" not in phases:
         return found
     for row in phases.to_dict("records"):
-        steps = [row.get("interpolated_step"), row.get("at_step")]
+        steps = [row.get("interpolated_step"), row.get("at_step")][:: -1 if _known_to_the_step(row) else 1]
         step = next((float(s) for s in steps if s is not None and not pd.isna(s)), None)
         if step is not None:
             found.setdefault(str(row["event"]), step)
     return found
+
+
+def _known_to_the_step(row: Mapping[Any, Any]) -> bool:
+    """Whether the two recorded steps that bracket an event are neighbours: then nothing lies between them."""
+    bracket: list[Any] = [row.get("lower"), row.get("upper")]
+    return not any(pd.isna(step) for step in bracket) and bracket[1] - bracket[0] <= 1
 
 
 def place_labels(events: Mapping[str, float], axis: StepAxis) -> list[Placed]:
