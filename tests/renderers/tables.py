@@ -38,6 +38,7 @@ def tables(p: int, *, neurons: int = 32, heads: int = 4) -> dict[str, pd.DataFra
             [{"step": s, "parameter": n, "frobenius": rng.random() + 1, "spectral": 1.0, "max_abs": 1.0} for s in STEPS for n in NAMES]
         ),
         "progress_measures": pd.DataFrame([row for s in STEPS for row in _progress(s, keys, rng)]),
+        "loss_and_accuracy": pd.DataFrame([{"step": s, "split": n, "accuracy": s / 3000} for s in STEPS for n in ("train", "test", "all")]),
         "key_frequencies": _keys(keys, n_k),
         "parameter_trajectory": pd.DataFrame([row for i, s in enumerate(STEPS) for row in _path(i, s)]),
     }

@@ -158,6 +158,13 @@ def test_loss_curves_draw_only_what_was_measured() -> None:
     assert {row["series"] for row in drawn("loss_curves", train_only)["datasets"]["lines"]} == {"train"}
 
 
+def test_accuracy_comes_from_the_checkpoints_when_training_recorded_none() -> None:
+    f = frame("accuracy_over_steps", 31, 100)
+    imported = replace(f, data=f.data[["step", "train_loss"]])
+    lines = drawn("accuracy_over_steps", imported)["datasets"]["lines"]
+    assert {(r["step"], r["value"]) for r in lines if r["series"] == "test"} == {(s, s / 3000) for s in made.STEPS}
+
+
 def test_events_that_were_not_found_are_not_drawn() -> None:
     events = drawn("loss_curves", frame("loss_curves", 31, 100))["datasets"]["events"]
     assert {e["event"] for e in events} == {"memorised", "peak", "turn", "generalised", "accurate"}
