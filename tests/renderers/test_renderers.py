@@ -236,6 +236,13 @@ def test_generic_line_prefers_the_whole_over_its_parts() -> None:
     assert drawn_q == pytest.approx(list(whole["participation_ratio_sigma"]))
 
 
+def test_phase_table_interpolates_only_between_steps_that_are_apart() -> None:
+    rows = [("memorised", 267, 266.4, 266, 267), ("turn", 5500, 5056.2, 5000, 5500), ("regress", None, None, None, None)]
+    phases = made.pd.DataFrame(rows, columns=["event", "at_step", "interpolated_step", "lower", "upper"]).assign(signal="loss", value=0.1)
+    cells = drawn("phase_table", Frame(phases))["datasets"]["cells"]
+    assert [c["text"] for c in cells][6:9] == ["267", "5,056", "–"]
+
+
 def test_table_says_how_many_rows_it_leaves_out() -> None:
     words = drawn("table", frame("table", 31, 100), rows=3)["datasets"]["count"]
     assert words == [{"text": "3 of 6 rows"}]

@@ -25,12 +25,18 @@ class PhaseTable(Renderer):
             return charts.note("No phases were looked for in this run.", width=self.width)
         rows = frame.data.sort_values("at_step", na_position="last", kind="stable").reset_index(drop=True)
         shown = pd.DataFrame({"event": rows["event"], "signal": rows["signal"]})
-        exact = rows["interpolated_step"].astype("Float64") if "interpolated_step" in rows else rows["at_step"].astype("Float64")
-        shown["step"] = exact.fillna(rows["at_step"].astype("Float64")).round().astype("Int64")
+        shown["step"] = _steps(rows)
         shown["between"] = [_between(low, high) for low, high in zip(rows["lower"], rows["upper"], strict=True)]
         shown["value"] = rows["value"].astype(float)
         chart = charts.text_grid(shown, titles=TITLES, width=self.width)
         return charts.described(chart, "Table of the events found in this run, with steps and values.")
+
+
+def _steps(rows: pd.DataFrame) -> pd.Series:
+    """Interpolated steps, rounded; the step itself where nothing lies between the two that bracket it."""
+    found = rows["at_step"].astype("Float64")
+    apart = (rows["upper"].astype("Float64") - rows["lower"].astype("Float64")).fillna(0) > 1
+    return rows["interpolated_step"].astype("Float64").where(apart, found).fillna(found).round().astype("Int64")
 
 
 def _between(low: object, high: object) -> str:
