@@ -80,6 +80,25 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Insta
         del sys.modules[name]
 
 
+TOY = {"p": 7, "d_model": 8, "n_heads": 2, "d_mlp": 16, "fraction": 0.5}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with the run `toy`: p=7, checkpoints at steps 0, 5, 10, 15, 20, nothing analyzed. Never change it: ask for `toy`."""
+    from strobe import Workspace
+
+    root = tmp_path_factory.mktemp("trained")
+    Workspace(root).train("modular_addition", name="toy", training={"epochs": 20, "schedule": "every:5", "lr": 1e-2}, **TOY)
+    return root
+
+
+@pytest.fixture
+def toy(trained: Path, tmp_path: Path) -> Path:
+    """A workspace of one's own with the run `toy`. Open it after packages are installed: a workspace looks for plugins once."""
+    return shutil.copytree(trained, tmp_path / "toy", copy_function=shutil.copy2)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium for `playwright.chromium.launch(executable_path=...)`."""

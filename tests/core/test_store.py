@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -74,7 +75,7 @@ def test_parts_are_read_together_in_order_of_step(store: Store) -> None:
     store.append(ADDRESS, [cell(0), cell(10)], ABOUT)
     assert steps(store) == [0, 10, 20, 30]
     assert store.cells(ADDRESS) == keys(cell(0), cell(10), cell(20), cell(30))
-    assert [a for a in store.addresses()] == [ADDRESS]
+    assert list(store.addresses()) == [ADDRESS]
     assert store.about(ADDRESS)["settings"] == {}
 
 
@@ -285,10 +286,8 @@ def test_a_crash_anywhere_is_invisible_to_readers_and_mended_by_the_next_run(tmp
     expected = [whole.read(ADDRESS, [step]) for step in range(4)]
     with pytest.MonkeyPatch.context() as patch:
         dying(patch, function, nth, after=after)
-        try:
+        with contextlib.suppress(Killed):
             write(store)
-        except Killed:
-            pass
     for step, table in enumerate(expected):  # a reader sees a step whole, or not at all
         found = store.read(ADDRESS, [step])
         assert found is None or len(found) == 0 or found.equals(table)
