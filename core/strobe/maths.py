@@ -276,3 +276,32 @@ def gini(values: Tensor) -> float:
     n = len(v)
     weights = 2 * torch.arange(1, n + 1, dtype=torch.float64) - n - 1
     return float((weights * v).sum() / (n * v.sum()))
+
+
+# --- answers -----------------------------------------------------------------------------------------------------------------------------------
+
+
+def margins(logits: Tensor, targets: Tensor) -> Tensor:
+    """The target's logit less the largest other one, float64 [batch] for logits [batch, classes]; above 0 the answer is right.
+
+    Infinite when there is no other class, NaN where a logit is NaN.
+    """
+    index = targets[:, None]
+    best_other = logits.scatter(1, index, -torch.inf).amax(1)
+    return logits.gather(1, index)[:, 0].double() - best_other.double()
+
+
+def target_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy per input in nats, float64 [batch]: log(1 + sum over c != target of exp(L_c - L_target)).
+
+    The sum is taken in the dtype of the logits and the 1 added in float64: float32 logits give losses far below 1e-7 too, to 1e-5 relative,
+    at a third of the cost of float64 throughout.
+    """
+    index = targets[:, None]
+    others = (logits - logits.gather(1, index)).scatter_(1, index, -torch.inf).logsumexp(1).double()
+    return torch.logaddexp(others, torch.zeros_like(others))
+
+
+def target_ranks(logits: Tensor, targets: Tensor) -> Tensor:
+    """How many classes have a larger logit than the target, int64 [batch]: 0 for the best one. NaN compares as not larger."""
+    return (logits > logits.gather(1, targets[:, None])).sum(1)

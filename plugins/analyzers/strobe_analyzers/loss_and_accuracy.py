@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 import strobe
-from strobe import Analyzer, Outputs, dim, hookimpl, metric
+from strobe import Analyzer, Outputs, dim, hookimpl, maths, metric
 
 
 class LossAndAccuracy(Analyzer):
@@ -26,7 +26,7 @@ class LossAndAccuracy(Analyzer):
 
     @hookimpl
     def analyze_outputs(self, outputs: Outputs) -> Iterator[Row]:
-        margin = margins(outputs.logits, outputs.targets)
+        margin = maths.margins(outputs.logits, outputs.targets)
         right = (outputs.logits.argmax(-1) == outputs.targets).double()
         right = right.masked_fill(margin.isnan(), torch.nan)  # argmax takes a NaN for the largest: no answer is neither right nor wrong
         for name in dict.fromkeys([*outputs.splits, "all"]):
@@ -34,10 +34,3 @@ class LossAndAccuracy(Analyzer):
             if mask.any():
                 loss, accuracy, least = outputs.loss[mask].mean(), right[mask].mean(), margin[mask].min()
                 yield self.Row(split=name, loss=loss.item(), accuracy=accuracy.item(), min_margin=least.item())
-
-
-def margins(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The target's logit less the largest other one, float64 [batch] for logits [batch, classes]."""
-    index = targets[:, None]
-    best_other = logits.scatter(1, index, -torch.inf).amax(1)
-    return logits.gather(1, index)[:, 0].double() - best_other.double()
