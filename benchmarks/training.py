@@ -31,7 +31,7 @@ def naive_epoch(family: ModularAddition) -> Turn:
 
     def epoch() -> None:
         optimizer.zero_grad()
-        family.loss(module(inputs)[:, -1], targets).mean().backward()
+        family.loss(module(inputs)[:, -1].double(), targets).mean().backward()
         optimizer.step()
 
     return epoch

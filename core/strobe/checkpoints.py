@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,11 +47,14 @@ def read_all(path: Path) -> dict[str, torch.Tensor]:
         return {name: f.get_tensor(name).clone() for name in f.keys()}  # noqa: SIM118 (not a mapping)
 
 
-def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> str:
-    """Write a checkpoint so that a reader sees all of it or nothing; returns its digest. Raises `StoreError` on a full disk."""
+def write(path: Path, tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any] | None = None) -> str:
+    """Write a checkpoint so that a reader sees all of it or nothing; returns its digest. Raises `StoreError` on a full disk.
+
+    The same tensors give the same bytes: what is said `about` them is one entry of the header, since safetensors writes several in any order.
+    """
     from safetensors.torch import save
 
-    data = save({name: t.detach().contiguous() for name, t in tensors.items()}, dict(metadata or {}))
+    data = save({name: t.detach().contiguous() for name, t in tensors.items()}, {"strobe": json.dumps(about, sort_keys=True)} if about else None)
     write_atomically(path, data)
     return hashlib.sha256(data).hexdigest()
 

@@ -57,7 +57,7 @@ def _start_worker() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc reuse large buffers instead of handing them back: every forward allocates the same tens of MB, and faulting them in again page by page
+    """Let glibc reuse large buffers instead of handing them back: every forward allocates the same tens of MB, and faulting them in page by page
     cost a fifth of its CPU (benchmarks/shared_pass.py). Does nothing on other C libraries."""
     import ctypes
 

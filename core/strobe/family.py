@@ -90,10 +90,10 @@ class Family(Plugin):
         raise self._missing("forward")
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Loss per input in nats [batch], float64: cross-entropy unless a family says otherwise."""
+        """Loss per input in nats [batch], in the precision of the logits it is given: cross-entropy unless a family says otherwise."""
         import torch
 
-        return torch.nn.functional.cross_entropy(logits.double(), targets, reduction="none")
+        return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
 
     def split(self) -> dict[str, torch.Tensor]:
         """Split name -> int64 indices of its inputs, as a new run would draw it."""

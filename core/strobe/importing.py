@@ -173,7 +173,7 @@ def adopt(run: Run, family: Family, found: Found, sources: Mapping[str, Source])
         if problems := family.problems({n: tuple(t.shape) for n, t in tensors.items()}):
             hint = "give the parameters with --set (for example --set p=97), or a mapping of names and orientation with --map FILE"
             raise CheckpointError(f"{file.name}: {'; '.join(problems[:3])}{' ...' if len(problems) > 3 else ''}; {hint}")
-        digests[step] = checkpoints.write(run.path(step), tensors, {"step": str(step)})
+        digests[step] = checkpoints.write(run.path(step), tensors, {"step": step})
     run.adopt_checkpoints(digests)
 
 

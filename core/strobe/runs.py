@@ -43,6 +43,8 @@ class RunRecord(BaseModel):
     parameters: dict[str, Any]
     training: dict[str, Any] = Field(default_factory=dict)
     identity: str = ""
+    interventions: list[str] = Field(default_factory=list)
+    parent: dict[str, Any] | None = None
     state: Literal["training", "complete", "imported"] = "complete"
     source: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
@@ -139,7 +141,7 @@ class Run:
 
     def add_checkpoint(self, step: int, tensors: Mapping[str, torch.Tensor]) -> None:
         """Write a checkpoint and enter it in the manifest."""
-        digest = checkpoints.write(self.path(step), tensors, {"strobe_version": __version__, "step": str(step)})
+        digest = checkpoints.write(self.path(step), tensors, {"version": __version__, "step": step})
         self._enter({step: digest})
 
     def adopt_checkpoints(self, digests: Mapping[int, str]) -> None:
@@ -199,7 +201,7 @@ def write_metrics(folder: Path, rows: Iterable[Mapping[str, Any]], part: int) ->
     table = pa.table({n: pa.array([r.get(n) for r in rows], pa.int64() if n == "step" else pa.float64()) for n in names})
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
-    checkpoints.write_atomically(folder / f"part-{part:06d}.parquet", sink.getvalue())
+    checkpoints.write_atomically(folder / f"part-{part:08d}.parquet", sink.getvalue())
 
 
 def merge_metrics(folder: Path) -> None:
@@ -207,13 +209,14 @@ def merge_metrics(folder: Path) -> None:
     frame = read_metrics(folder)
     parts = sorted(folder.glob("part-*.parquet"))
     if len(parts) > 1:
-        write_metrics(folder, _records(frame), 0)
+        write_metrics(folder, records(frame), 0)
         for part in parts:
-            if part.name != "part-000000.parquet":
+            if part.name != "part-00000000.parquet":
                 part.unlink()
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries, missing values as None."""
     return [{str(k): (None if v != v else v) for k, v in row.items()} for row in frame.to_dict("records")]
 
 

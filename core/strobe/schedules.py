@@ -4,6 +4,7 @@
     log:60                           60 steps spaced evenly in log(step), from 1 to the last
     at:10,100,250                    those steps
     0-1500:100,1500-9000:500         ranges, both ends included, with their stride
+    around:turn:+-1000:50            around a phase event of the run, for adding checkpoints
     at:10,30+0-9000:500              a union
 
 Step 0 and the last step are always kept; steps after the last are left out, so that one schedule serves shorter trainings too.
@@ -12,7 +13,7 @@ Step 0 and the last step are always kept; steps after the last are left out, so 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
 from .errors import UsageError
@@ -20,18 +21,33 @@ from .errors import UsageError
 NUMBER = re.compile(r"\d{1,12}")
 
 
-def steps(schedule: str, last: int) -> tuple[int, ...]:
+EventStep = Callable[[str], int]
+"""Phase event -> its step in the run that checkpoints are added to."""
+
+
+def steps(schedule: str, last: int, event: EventStep | None = None) -> tuple[int, ...]:
     """The steps a schedule keeps in a training of `last` steps: sorted, with 0 and `last`. Raises `UsageError` at the first wrong character."""
     kept = {0, last}
-    for start, term in split(schedule, 0, "+"):
-        kept.update(step for step in parse(schedule, start, term, last) if step <= last)
+    for start, term in terms(schedule):
+        kept.update(step for step in parse(schedule, start, term, last, event) if 0 <= step <= last)
     return tuple(sorted(kept))
 
 
-def parse(schedule: str, start: int, term: str, last: int) -> Iterable[int]:
+def terms(schedule: str) -> Iterator[tuple[int, str]]:
+    """The terms of a union, each with the character it begins at. The '+' of '+-' joins nothing."""
+    start = 0
+    for match in re.finditer(r"\+(?!-)", schedule):
+        yield start, schedule[start : match.start()]
+        start = match.end()
+    yield start, schedule[start:]
+
+
+def parse(schedule: str, start: int, term: str, last: int, event: EventStep | None = None) -> Iterable[int]:
     """The steps of one term of a union, which begins at character `start` of the schedule."""
     kind, colon, body = term.partition(":")
     at = start + len(kind) + 1
+    if kind == "around" and colon:
+        return around(schedule, at, body, event)
     if kind == "every" and colon:
         return range(0, last + 1, number(schedule, at, body, least=1))
     if kind == "log" and colon:
@@ -39,7 +55,7 @@ def parse(schedule: str, start: int, term: str, last: int) -> Iterable[int]:
     if kind == "at" and colon:
         return [number(schedule, begin, step) for begin, step in split(schedule, at, ",", body)]
     if not term[:1].isdigit():
-        wrong(schedule, start, "every:N, log:N, at:N,N,... or a range like 0-1500:100")
+        wrong(schedule, start, "every:N, log:N, at:N,N,..., around:EVENT:+-N:N or a range like 0-1500:100")
     return [step for begin, part in split(schedule, start, ",", term) for step in spaced(schedule, begin, part, last)]
 
 
@@ -57,6 +73,25 @@ def spaced(schedule: str, start: int, part: str, last: int) -> range:
     if not colon:
         wrong(schedule, after + len(end), "':' and a stride, as in 0-1500:100")
     return range(low, min(high, last) + 1, number(schedule, after + len(end) + 1, stride, least=1))
+
+
+def around(schedule: str, start: int, body: str, event: EventStep | None) -> range:
+    """`EVENT:+-WIDTH:STRIDE`, centred on the event."""
+    name, colon, rest = body.partition(":")
+    at = start + len(name) + 1
+    if not name.isidentifier() or not colon:
+        wrong(schedule, start, "a phase event and a width, as in around:turn:+-1000:50")
+    if not rest.startswith("+-"):
+        wrong(schedule, at, "'+-' and a width, as in around:turn:+-1000:50")
+    width, colon, stride = rest[2:].partition(":")
+    reach = number(schedule, at + 2, width, least=1)
+    if not colon:
+        wrong(schedule, at + 2 + len(width), "':' and a stride, as in around:turn:+-1000:50")
+    every = number(schedule, at + 3 + len(width), stride, least=1)
+    if event is None:
+        raise UsageError(f"schedule {schedule!r}: around:{name} needs a run that has been trained; add it later with `strobe train RUN --add`")
+    centre = event(name)
+    return range(centre - reach, centre + reach + 1, every)
 
 
 def logarithmic(count: int, last: int) -> set[int]:

@@ -153,7 +153,7 @@ def joined(task: Task, outcomes: list[Outcome]) -> Outcome:
     milliseconds: Counter[str] = Counter()
     for o in outcomes:
         counters.update(o.counters)
-        milliseconds.update(o.milliseconds)  # type: ignore[arg-type]
+        milliseconds.update(o.milliseconds)
     stored = {key: cell for o in outcomes for key, cell in o.stored.items()}
     return Outcome(task, stored, tuple(f for o in outcomes for f in o.failures), counters, milliseconds, sum(o.seconds for o in outcomes))
 

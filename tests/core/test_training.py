@@ -52,7 +52,7 @@ def test_the_row_of_a_checkpoint_is_the_loss_of_exactly_this_checkpoint() -> Non
     probe = FAMILY.probes(FAMILY.split())["grid"]()
     for checkpoint in saved(events()).values():
         logits = FAMILY.forward(checkpoint.tensors, probe.inputs, Tap())
-        losses, correct = FAMILY.loss(logits, probe.targets), (logits.argmax(-1) == probe.targets).double()
+        losses, correct = FAMILY.loss(logits.double(), probe.targets), (logits.argmax(-1) == probe.targets).double()
         row, train_, test = checkpoint.metrics, probe.splits["train"], probe.splits["test"]
         assert row.train_loss == pytest.approx(losses[train_].mean().item(), rel=1e-6)
         assert row.test_loss == pytest.approx(losses[test].mean().item(), rel=1e-6)
@@ -104,7 +104,7 @@ def test_the_first_adamw_update_is_the_textbook_one() -> None:
     before, after = (saved(events(training=training))[step].tensors for step in (0, 1))
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in before.items()}
     probe, split = FAMILY.probes(FAMILY.split())["grid"](), FAMILY.split()["train"]
-    FAMILY.loss(FAMILY.forward(leaves, probe.inputs[split], Tap()), probe.targets[split]).mean().backward()
+    FAMILY.loss(FAMILY.forward(leaves, probe.inputs[split], Tap()).double(), probe.targets[split]).mean().backward()
     for name, leaf in leaves.items():
         expected = before[name] * (1 - 1e-2 * 0.5) - 1e-2 * leaf.grad / (leaf.grad.abs() + 1e-8)
         torch.testing.assert_close(after[name], expected, rtol=1e-4, atol=1e-6)

@@ -111,7 +111,7 @@ def test_gradients_agree(parameters: dict) -> None:
 
     def gradients(forward: object) -> dict[str, torch.Tensor]:
         leaves = {name: tensor.clone().requires_grad_() for name, tensor in weights_of(family).items()}
-        loss = family.loss(forward(leaves), targets).mean()  # type: ignore[operator]
+        loss = family.loss(forward(leaves).double(), targets).mean()  # type: ignore[operator]
         return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
 
     fast = gradients(lambda leaves: family.forward(leaves, inputs, Tap()))
@@ -128,7 +128,7 @@ def test_hessian_vector_products_agree() -> None:
     def product(forward: object) -> list[torch.Tensor]:
         leaves = {name: tensor.clone().requires_grad_() for name, tensor in weights_of(family).items()}
         inputs = grid(family)
-        loss = family.loss(forward(leaves, inputs), (inputs[:, 0] + inputs[:, 1]) % family.p).mean()  # type: ignore[operator]
+        loss = family.loss(forward(leaves, inputs).double(), (inputs[:, 0] + inputs[:, 1]) % family.p).mean()  # type: ignore[operator]
         first = torch.autograd.grad(loss, list(leaves.values()), create_graph=True)
         return list(torch.autograd.grad(sum(g.sum() for g in first), list(leaves.values())))
 
@@ -212,7 +212,7 @@ def test_losses_of_real_checkpoints(data, step: int) -> None:
     probe = family.probes(family.split())["grid"]()
     weights = Weights.open(folder / f"epoch_{step:05d}.safetensors")
     with torch.inference_mode():
-        losses = family.loss(family.forward(weights, probe.inputs, Tap()), probe.targets)
+        losses = family.loss(family.forward(weights, probe.inputs, Tap()).double(), probe.targets)
     expected = json.loads((folder / "reference.json").read_text())[str(step)]["loss"]
     for name, mask in probe.splits.items():
         assert losses[mask].mean().item() == pytest.approx(expected[name], rel=2e-6)  # a float32 forward
