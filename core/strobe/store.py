@@ -106,7 +106,7 @@ class Store:
             schema = _schema(next(iter(entries.values())).file)
             return schema.empty_table() if columns is None else schema.empty_table().select(list(columns))
         schema = _common([t.schema for t in tables])
-        return pa.concat_tables([_fitted(t, schema) for t in tables])
+        return _at_steps(pa.concat_tables([_fitted(t, schema) for t in tables]), steps)
 
     def about(self, address: Address) -> dict[str, Any]:
         """What the footer says of a result (settings, code, versions), empty when there is none."""
@@ -285,6 +285,18 @@ def _common(schemas: Sequence[pa.Schema]) -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema([next((s.field(f.name) for s in schemas if _shaped(s.field(f.name).type)), f) for f in schemas[0]])
+
+
+def _at_steps(table: pa.Table, steps: Sequence[int] | None) -> pa.Table:
+    """The rows of the given steps and of no step: a derived table holds all its steps in one cell."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if steps is None or "step" not in table.column_names:
+        return table
+    step = table.column("step")
+    wanted = pc.or_(pc.is_in(step, pa.array(steps, pa.int64())), pc.is_null(step))
+    return table if pc.all(wanted).as_py() else table.filter(wanted)
 
 
 def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -231,7 +231,7 @@ def test_a_setting_needs_a_default() -> None:
 
 def test_a_class_attribute_with_an_annotation_would_become_a_setting() -> None:
     with (
-        pytest.warns(UserWarning, match="consumes"),
+        pytest.warns(UserWarning, match=r"consumes"),
         pytest.raises(ContractError, match=r"Mine: consumes belong to the class, not to its settings: assign without an annotation"),
     ):
 
@@ -342,7 +342,7 @@ def test_a_renderer_without_render_or_marker() -> None:
 
         def render(self, frame: Any) -> Any: ...
 
-    with pytest.raises(ContractError, match="no render hook; write `@hookimpl def render"):
+    with pytest.raises(ContractError, match=r"no render hook; write `@hookimpl def render"):
         renderer_contract(Nothing, "renderer 'mine' (p 1)")
-    with pytest.raises(ContractError, match="render is not marked; write `@hookimpl`"):
+    with pytest.raises(ContractError, match=r"render is not marked; write `@hookimpl`"):
         renderer_contract(Unmarked, "renderer 'mine' (p 1)")

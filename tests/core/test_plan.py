@@ -69,7 +69,7 @@ def test_analyzers_in_a_circle_are_refused() -> None:
 def test_a_step_analyzer_cannot_read_another_forward(category: str) -> None:
     chain = bound(analyzer("first", category), analyzer("between", "results", "first"), analyzer("second", "outputs", "between"))
     with pytest.raises(
-        UsageError, match="'second' .outputs. consumes 'first', which needs a forward pass of its own; make 'second' a results analyzer"
+        UsageError, match=r"'second' .outputs. consumes 'first', which needs a forward pass of its own; make 'second' a results analyzer"
     ):
         stages(chain)
 

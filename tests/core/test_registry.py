@@ -83,9 +83,9 @@ def test_every_built_in_loads_and_keeps_its_promise() -> None:
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:
-    with pytest.raises(UsageError, match="no analyzer 'weight_norm'; did you mean 'weight_norms'"):
+    with pytest.raises(UsageError, match=r"no analyzer 'weight_norm'; did you mean 'weight_norms'"):
         Registry.discover().get("analyzer", "weight_norm")
-    with pytest.raises(UsageError, match="no plugin 'loss_curve'; did you mean 'loss_curves'"):
+    with pytest.raises(UsageError, match=r"no plugin 'loss_curve'; did you mean 'loss_curves'"):
         Registry.discover().find("loss_curve")
     assert UsageError.status == 2
 
@@ -107,7 +107,7 @@ def test_a_broken_plugin_raises_only_when_it_is_asked_for(installed, toy: Path) 
     ws = Workspace(toy)
     assert {p.name for p in ws.registry.all()} >= {"broken_import", "from_the_future"}
     assert ws.analyze("toy", ["weight_norms"]).ok
-    with pytest.raises(PluginError, match="broken_import.*strobe-broken 0.1.*cannot be imported: ModuleNotFoundError"):
+    with pytest.raises(PluginError, match=r"broken_import.*strobe-broken 0.1.*cannot be imported: ModuleNotFoundError"):
         ws.analyze("toy", ["broken_import"])
 
 
@@ -186,7 +186,7 @@ def test_an_instance_of_a_built_in_is_that_built_in_with_settings(toy: Path) -> 
 
 
 def test_something_else_is_refused() -> None:
-    with pytest.raises(UsageError, match="is no analyzer or renderer class"):
+    with pytest.raises(UsageError, match=r"is no analyzer or renderer class"):
         Registry.discover().add(Workspace)
 
 

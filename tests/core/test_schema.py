@@ -248,5 +248,5 @@ def test_a_type_that_is_no_column_is_refused() -> None:
 
 
 def test_an_unknown_field_of_a_row_is_refused_when_it_is_made() -> None:
-    with pytest.raises(ValueError, match="head"):
+    with pytest.raises(ValueError, match=r"head"):
         Small(layer=0, value=1.0, head=2)  # type: ignore[call-arg]

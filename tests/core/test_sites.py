@@ -124,7 +124,7 @@ def test_a_tap_without_requests_never_stops() -> None:
 def test_a_site_that_fires_twice_is_an_error() -> None:
     t = tap(a=ALL, b=ALL)
     t("a", X)
-    with pytest.raises(StrobeError, match="site a fired twice in one forward pass"):
+    with pytest.raises(StrobeError, match=r"site a fired twice in one forward pass"):
         t("a", X)
 
 
@@ -167,5 +167,5 @@ def test_last_only_lets_a_family_compute_one_position() -> None:
 
 
 def test_a_forward_that_gives_less_than_was_asked_for_is_told() -> None:
-    with pytest.raises(StrobeError, match="site a: the forward gave the last position"):
+    with pytest.raises(StrobeError, match=r"site a: the forward gave the last position"):
         tap(a=ALL, b=ALL).last("a", X[:, -1])

@@ -355,7 +355,7 @@ def test_a_full_disk_says_so_and_leaves_what_is_stored(filled: Path, store: Stor
         StoreError, match=r"cannot write .*: No space left on device; free some space and run the same command again, nothing stored is lost"
     ):
         store.append(ADDRESS, [cell(60)], ABOUT)
-    with pytest.raises(StoreError, match="No space left"):
+    with pytest.raises(StoreError, match=r"No space left"):
         store.compact(ADDRESS, ABOUT, keep=store.cells(ADDRESS))
     monkeypatch.undo()
     assert store.read(ADDRESS).equals(before)
