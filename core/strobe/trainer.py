@@ -10,14 +10,14 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import checkpoints, runs
 from .analysis import configured
-from .errors import StrobeError, UsageError
+from .errors import StrobeError, UsageError, did_you_mean
 from .executors import one_thread
 from .interventions import Named, named
 from .plan import fingerprint
@@ -30,6 +30,45 @@ if TYPE_CHECKING:
 
 OnEpoch = Callable[[int, int, Mapping[str, Any]], None]
 """(step, last step, row of metrics)."""
+
+
+def train_target(
+    workspace: Workspace,
+    target: str | Run,
+    name: str,
+    training: Training | Mapping[str, Any] | None,
+    add: str,
+    interventions: Sequence[str],
+    progress: OnEpoch | None,
+    parameters: Mapping[str, Any],
+) -> Run:
+    """What `Workspace.train` does: a new run of a family, more of a run, or a branch `RUN@STEP`."""
+    known = {p.name for p in workspace.registry.all("family")}
+    if isinstance(target, str) and target in known:
+        return train_run(workspace, target, name=name, training=training, progress=progress, parameters=parameters, interventions=interventions)
+    text = target if isinstance(target, str) else target.name
+    base, at, step = text.partition("@")
+    run = _run_named(workspace, base, known)
+    changes = training.model_dump(exclude_unset=True) if isinstance(training, Training) else dict(training or {})
+    if parameters:
+        raise UsageError(f"{', '.join(parameters)}: the parameters of {run.name} are fixed; train a new run of {run.record.family}")
+    if at:
+        if not step.isdigit():
+            raise UsageError(f"{text!r}: write RUN@STEP, for example {base}@200")
+        return branch_run(workspace, run, int(step), name=name, overrides=changes, progress=progress, interventions=interventions)
+    if odd := sorted(set(changes) - {"epochs"}):
+        raise UsageError(f"{', '.join(odd)}: the training of {run.name} is fixed; branch off with `strobe train {run.name}@STEP --set {odd[0]}=...`")
+    if add:
+        add_checkpoints(workspace, run, add, progress)
+        return run
+    return resume_run(workspace, run, epochs=int(changes.get("epochs", 0)), progress=progress)
+
+
+def _run_named(workspace: Workspace, name: str, families: Collection[str]) -> Run:
+    names = [r.name for r in workspace.runs()]
+    if name not in names:
+        raise UsageError(f"{name!r} is neither a family nor a run{did_you_mean(name, [*families, *names])}")
+    return workspace.run(name)
 
 
 def train_run(
@@ -77,20 +116,30 @@ def resume_run(workspace: Workspace, run: Run, *, epochs: int = 0, progress: OnE
 
 
 def branch_run(
-    workspace: Workspace, parent: Run, step: int, *, name: str = "", overrides: Mapping[str, Any] | None = None, progress: OnEpoch | None = None
+    workspace: Workspace,
+    parent: Run,
+    step: int,
+    *,
+    name: str = "",
+    overrides: Mapping[str, Any] | None = None,
+    interventions: Sequence[str] = (),
+    progress: OnEpoch | None = None,
 ) -> Run:
     """A run that shares `parent` up to a step and goes on with another training configuration. The parent is recorded, the shared checkpoints and
     metrics are copied."""
     config: Training = configured(Training, "training", {**training_of(parent).model_dump(), **(overrides or {})})  # type: ignore[arg-type]
     if step not in parent.steps:
         raise UsageError(f"run {parent.name} has no checkpoint at step {step}; there are {', '.join(map(str, parent.steps))}")
-    identity = fingerprint(parent.record.identity, step, config.identity())
+    acting = [*parent.record.interventions, *(n for n in interventions if n not in parent.record.interventions)]
+    acts = [(a.name, a.code) for a in named(workspace.registry, acting)]
+    identity = fingerprint(parent.record.identity, step, config.identity(), acts)
     record = parent.record.model_copy(
         update={
             "name": name or f"{parent.name}-at{step}-{identity[:4]}",
             "training": config.model_dump(mode="json"),
             "identity": identity,
             "state": "training",
+            "interventions": acting,
             "parent": {"run": parent.name, "step": step},
             "versions": versions(),
         }
@@ -160,6 +209,18 @@ def training_of(run: Run) -> Training:
     if not run.record.training:
         raise UsageError(f"run {run.name} was imported: how it was trained is not known, so it cannot be trained further")
     return Training(**run.record.training)
+
+
+def seconds_per_epoch(family: Family, training: Training, updates: int = 5) -> float:
+    """Measured on a few updates, without the first; evaluations left out."""
+    import time
+
+    config = training.model_copy(update={"epochs": updates + 1, "eval_every": updates + 2, "schedule": "at:0"})
+    times = []
+    with one_thread():
+        for _ in train(family, config, family.split(), keep=[]):
+            times.append(time.perf_counter())
+    return (times[-1] - times[1]) / (len(times) - 2)
 
 
 def configure_training(family: Family, training: Training | Mapping[str, Any] | None) -> Training:

@@ -72,20 +72,23 @@ class Workspace:
 
     def train(
         self,
-        family: str,
+        target: str | Run,
         *,
         name: str = "",
         training: Training | Mapping[str, Any] | None = None,
+        add: str = "",
+        interventions: Sequence[str] = (),
         progress: Callable[[int, int, Mapping[str, Any]], None] | None = None,
         **parameters: Any,
     ) -> Run:
-        """Train a run; `training` overrides the family's defaults, `progress(step, last, metrics)` is called after each epoch.
+        """Train. `target` is a family (a new run with `parameters`), a run (go on to its end, or to more epochs), or `RUN@STEP` (a branch).
 
-        A run of the same identity that is complete is returned as it is.
+        `training` overrides the configuration; `add` is a schedule of checkpoints to add to a run; `interventions` are names of `before_step` hooks;
+        `progress(step, last, metrics)` is called after each epoch. A run of the same identity that is complete is returned as it is.
         """
-        from .trainer import train_run
+        from .trainer import train_target
 
-        return train_run(self, family, name=name, training=training, progress=progress, parameters=parameters)
+        return train_target(self, target, name, training, add, interventions, progress, parameters)
 
     def import_run(
         self,

@@ -88,16 +88,23 @@ def demo(
 
 @app.command()
 def train(
-    family: str,
+    target: Annotated[str, typer.Argument(metavar="FAMILY|RUN|RUN@STEP", help="A family, a run to go on with, or where to branch off.")],
     workspace: Folder = "",
     set_: Set = None,
+    sweep: Annotated[str, typer.Option(metavar="FILE", help="YAML: settings to lists of values, or a list of settings.")] = "",
     schedule: Annotated[str, typer.Option(help="Steps to keep: every:100, log:60, at:0,10, 0-1500:100, unions with +.")] = "",
     epochs: Annotated[int, typer.Option(help="Updates, each over the whole training split [default: the family's].")] = 0,
     name: Annotated[str, typer.Option(help="Name of the run [default: family, settings, identity].")] = "",
+    add: Annotated[str, typer.Option(metavar="SCHEDULE", help="Add checkpoints to a run; around:turn:+-1000:50 uses its events.")] = "",
+    intervene: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A before_step hook that acts on this run. Repeatable.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run (more --epochs: with a complete one).")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print steps, bytes and estimated time. Trains nothing.")] = False,
+    json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Train a run. --set takes parameters of the family and of the training; a comma makes a sweep."""
-    command("runs", "train")(workspace_path(workspace), family, set_ or [], schedule, epochs, name, quiet)
+    """Train. --set takes parameters of the family and of the training (@NAME: a set of the workspace); a comma makes a sweep."""
+    root = workspace_path(workspace)
+    command("train", "train")(root, target, set_ or [], sweep, schedule, add, epochs, name, intervene or [], resume, dry_run, json, quiet)
 
 
 @app.command("import")

@@ -8,7 +8,8 @@ from ..errors import UsageError
 from ..workspace import Workspace
 from .analyze import print_report
 from .output import progress_bar
-from .runs import last_metrics_text, train_one
+from .runs import last_metrics_text
+from .train import Request, train_one
 
 
 def demo(root: Path, family: str, no_app: bool, executor: str) -> None:
@@ -18,7 +19,7 @@ def demo(root: Path, family: str, no_app: bool, executor: str) -> None:
         raise UsageError(f"family {family!r} has no demo; families that do: {', '.join(families_with_demo(workspace)) or 'none'}")
     parameters, training = setting
     print(f"training {family} ({', '.join(f'{k}={v}' for k, v in parameters.items())}) for {training.epochs:,} epochs")
-    run = train_one(workspace, family, "", training, parameters, quiet=False)
+    run = train_one(workspace, Request(family, "", training.model_dump(), parameters), quiet=False)
     print(f"{run.name}: {len(run.steps)} checkpoints, {last_metrics_text(run)}")
     with progress_bar(False, "analyzing") as bar:
         report = workspace.analyze(run, executor=executor, progress=lambda p: bar(p.done, p.total, p.what))
