@@ -1,0 +1,112 @@
+"""The page: the report of a run, at one step. Streamlit runs this file from top to bottom at every change; `strobe app` starts it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import streamlit as st
+
+from strobe import StrobeError, Workspace, charts
+from strobe.cards import cards_of, choices, resolve, signed
+from strobe.export import events_of
+from strobe.report import Report, default_report, find
+from strobe.runs import Run
+from strobe_app import cursor, panels, sidebar
+from strobe_app.gallery import Gallery
+
+LOOK = """<style>
+.stMainBlockContainer {{ padding: 2rem 1.25rem 3rem; }}
+.stMainBlockContainer h1 {{ font-size: 26px; padding: 0; }}
+.stMainBlockContainer h3 {{ font-size: 17px; padding: 10px 0 0; }}
+.stMainBlockContainer [data-testid="stCaptionContainer"] p {{ font-size: 12px; margin: 0; }}
+[class*="st-key-card-"] {{ background: {card}; border-color: {border}; border-radius: 10px; }}
+[class*="st-key-card-"] [data-testid="stVegaLiteChart"] {{ overflow-x: auto; }}
+[class*="st-key-event"] button {{ min-height: 24px; padding: 0 8px; }}
+</style>"""
+
+
+def main() -> None:
+    st.set_page_config("Strobe", layout="wide", initial_sidebar_state="expanded")
+    st.html(_look())
+    try:
+        page(workspace_at(_folder()))
+    except StrobeError as e:  # what a person can mend is said in words; anything else is a bug and shows its traceback
+        st.error(str(e))
+
+
+def page(workspace: Workspace) -> None:
+    """The sidebar, then the report."""
+    runs = workspace.runs()
+    if not runs:
+        _nothing_yet(workspace)
+        return
+    with st.sidebar:
+        run = sidebar.choose_run(workspace, runs)
+        report = sidebar.choose_report(workspace)
+        if not run.steps:
+            st.info(f"Run {run.name} has no checkpoints yet: `strobe train {run.name} --resume` makes some.")
+            return
+        step = sidebar.choose_step(run, events_of(workspace, run))
+    chosen = _report(workspace, report, run)
+    groups = resolve(workspace, chosen, run)
+    with st.sidebar:
+        coordinates = sidebar.choose_coordinates(choices(workspace, run, cards_of(groups)))
+        sidebar.sign(workspace)
+    st.title(chosen.title, anchor=False)
+    if chosen.description:
+        st.markdown(chosen.description)
+    if not groups:
+        st.info(f"Nothing has been computed for this run yet. Type `strobe analyze {run.name} --workspace {workspace.root}`, then reload this page.")
+    cursor.to_address({"run": run.name, "report": report, "step": step, **coordinates})
+    panels.show(workspace, groups, {"run": run.name, "step": step, **coordinates}, _theme(), _gallery())
+    st.caption(signed(workspace, run))
+
+
+def _nothing_yet(workspace: Workspace) -> None:
+    at = f"--workspace {workspace.root}"
+    st.title("Strobe", anchor=False)
+    st.info(f"The workspace {workspace.root} has no runs yet. Make one in a terminal, then reload this page:")
+    st.code(f"strobe demo {at}\nstrobe train modular_addition {at}\nstrobe import CHECKPOINTS --family modular_addition {at}", language=None)
+    with st.sidebar:
+        sidebar.sign(workspace)
+
+
+def _report(workspace: Workspace, name: str, run: Run) -> Report:
+    """The chosen report; one that cannot be read is said to be so, and the run's own is shown."""
+    try:
+        return find(workspace, name, run)
+    except StrobeError as e:
+        st.error(str(e))
+        return default_report(workspace, run)
+
+
+def _look() -> str:
+    look = charts.theme(_theme())["usermeta"]["strobe"]
+    return LOOK.format(card=look["palette"]["card"], border=look["card"]["border"])
+
+
+def _theme() -> str:
+    """The theme of the charts follows the page's."""
+    return charts.DARK if st.context.theme.type == "dark" else charts.LIGHT
+
+
+@st.cache_resource(show_spinner=False)
+def workspace_at(folder: str) -> Workspace:
+    """One workspace per folder and process: the installed plugins are looked up once."""
+    return Workspace(folder)
+
+
+@st.cache_resource(show_spinner=False)
+def _gallery() -> Gallery:
+    return Gallery()
+
+
+def _folder() -> str:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workspace", default=os.environ.get("STROBE_WORKSPACE") or "strobe-workspace")
+    return str(parser.parse_known_args(sys.argv[1:])[0].workspace)
+
+
+main()
