@@ -116,9 +116,16 @@ class Store:
     def addresses(self) -> Iterator[Address]:
         """Everything stored, in order."""
         for folder in sorted(self.root.glob("*/*/*/*")):
-            if folder.is_dir() and (files := _files(folder)):
-                about = _footer(files[0])
-                yield Address(about["analyzer"], about["run"], about["probe"], about["key"])
+            if (address := self.address_at(folder)) is not None:
+                yield address
+
+    def address_at(self, folder: Path) -> Address | None:
+        """Which result a folder holds, None when it holds none."""
+        files = _files(folder)
+        if not files:
+            return None
+        about = _footer(files[0])
+        return Address(about["analyzer"], about["run"], about["probe"], about["key"])
 
     # --- writing ---------------------------------------------------------------------------------------------------------------------------
 
