@@ -3,6 +3,7 @@
 # make setup           the environment in .venv and the system packages; the others call it
 # make lint            ruff and mypy alone
 # make docs            the pages made from docstrings and from the command line, and the files that other pages show
+# make faults          kill a training 200 times at random moments; it must end bitwise as if it had not been (N=200)
 # make bench           the figures of docs/benchmarks.md
 # make check-real DATA=DIR   every reference value of a folder of real checkpoints
 
@@ -11,7 +12,7 @@ JOBS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup environment system-packages demo test lint docs bench check-real
+.PHONY: setup environment system-packages demo test faults lint docs bench bench-training check-real
 
 setup: environment system-packages
 
@@ -39,11 +40,17 @@ lint: environment
 test: setup lint
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
+faults: environment
+	$(BIN)/python -m pytest tests/core/test_trainer.py -k kill --kills $(or $(N),200)
+
 docs: environment
 	$(BIN)/python docs/generate.py
 
 bench: environment
 	@for file in $(filter-out benchmarks/check_real.py,$(shell grep -l __main__ benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+bench-training: environment
+	@for p in 31 59 113; do echo "== p=$$p"; $(BIN)/python benchmarks/training.py --set p=$$p || exit 1; done
 
 check-real: environment
 	@test -n "$(DATA)" || { echo 'which data? make check-real DATA=path/to/modadd_p113_seed999' >&2; exit 2; }

@@ -93,6 +93,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def analyzers() -> list[str]:
+    """One analyzer of nearly every category, a fixed list: what tests count must not change when a plugin is added."""
+    weights = ["weight_norms", "effective_dimensionality", "dominant_frequencies"]
+    on_the_pass = ["neuron_frequency", "activation_maps", "attention_maps", "head_frequency", "loss_and_accuracy", "progress_measures"]
+    return [*weights, *on_the_pass, "key_frequencies", "parameter_trajectory", "phases"]
+
+
 @pytest.fixture
 def toy(trained: Path, tmp_path: Path) -> Path:
     """A workspace of one's own with the run `toy`. Open it after packages are installed: a workspace looks for plugins once."""
@@ -106,3 +114,12 @@ def chromium() -> str:
     if found is None:
         pytest.fail("no Chromium: run `scripts/system-packages.sh`, or `pytest -m 'not browser'`")
     return found
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=10, help="how often a training job is killed at a random moment (make faults: 200)")
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--kills"))
