@@ -70,14 +70,14 @@ def test_weights_alone_need_no_forward_and_no_model(toy: Path) -> None:
     assert computed(report) == {"weight_norms": 5, "effective_dimensionality": 5, "dominant_frequencies": 5}
 
 
-def test_everything_needs_one_forward_per_checkpoint_and_the_second_time_none(toy: Path) -> None:
+def test_everything_needs_one_forward_per_checkpoint_and_the_second_time_none(toy: Path, analyzers: list[str]) -> None:
     ws = Workspace(toy)
-    first = ws.analyze("toy")
+    first = ws.analyze("toy", analyzers)
     assert first.ok
     assert (first.counters["forwards"], first.counters["models_built"]) == (5, 0)
     assert all(n == (1 if t.category in ("trajectory", "results") else 5) for t in first.tables for n in [t.computed])
     before = files(ws)
-    second = Workspace(toy).analyze("toy")
+    second = Workspace(toy).analyze("toy", analyzers)
     assert set(counters(second).values()) == {0}
     assert computed(second) == {}
     assert {t.state for t in second.tables} == {"stored"}
@@ -168,12 +168,12 @@ def test_sql_names_tables_after_analyzers(toy: Path) -> None:
 # --- what is computed again ----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_checkpoint_in_the_middle_costs_one_cell_and_what_is_derived(toy: Path) -> None:
+def test_a_checkpoint_in_the_middle_costs_one_cell_and_what_is_derived(toy: Path, analyzers: list[str]) -> None:
     ws = Workspace(toy)
-    ws.analyze("toy")
+    ws.analyze("toy", analyzers)
     run = ws.run("toy")
     run.add_checkpoint(12, tensors(run, 10))
-    report = ws.analyze("toy")
+    report = ws.analyze("toy", analyzers)
     steps = {t.analyzer: 1 for t in report.tables if t.category not in ("trajectory", "results")}
     # test loss is recorded at no step 12, so the union of key frequencies stays, and with it every old cell of progress_measures
     assert computed(report) == {**steps, "key_frequencies": 1, "parameter_trajectory": 1}
@@ -192,12 +192,12 @@ def test_a_changed_checkpoint_costs_its_own_cells(toy: Path) -> None:
     assert table[table["step"] == 10]["frobenius"].tolist() == table[table["step"] == 15]["frobenius"].tolist()
 
 
-def test_the_result_is_the_same_whether_a_checkpoint_came_early_or_late(toy: Path, tmp_path: Path) -> None:
+def test_the_result_is_the_same_whether_a_checkpoint_came_early_or_late(toy: Path, analyzers: list[str], tmp_path: Path) -> None:
     late, early = Workspace(toy), Workspace(shutil.copytree(toy, tmp_path / "early", copy_function=shutil.copy2))
-    late.analyze("toy")
+    late.analyze("toy", analyzers)
     for ws in (late, early):
         ws.run("toy").add_checkpoint(12, tensors(ws.run("toy"), 10))
-        ws.analyze("toy")
+        ws.analyze("toy", analyzers)
     assert files(late) == files(early)
 
 
@@ -440,13 +440,13 @@ def test_an_analyzer_that_writes_into_shared_tensors_spoils_nothing_for_others(t
 # --- bad checkpoints -----------------------------------------------------------------------------------------------------------------------
 
 
-def test_nan_weights_are_flagged_null_with_the_reason_and_the_rest_is_computed(toy: Path) -> None:
+def test_nan_weights_are_flagged_null_with_the_reason_and_the_rest_is_computed(toy: Path, analyzers: list[str]) -> None:
     ws = Workspace(toy)
     run = ws.run("toy")
     bad = tensors(run, 10)
     bad["blocks.0.mlp.W_in"][0, :2] = float("nan")
     overwrite(run, 10, bad)
-    report = ws.analyze("toy")
+    report = ws.analyze("toy", analyzers)
     found = failures(ws)
     assert {kind for kind, _ in found.values()} == {"not_finite"}
     assert {s for _, s in found if s is not None} == {10}
@@ -459,8 +459,8 @@ def test_nan_weights_are_flagged_null_with_the_reason_and_the_rest_is_computed(t
     loss = ws.table("loss_and_accuracy").set_index(["step", "split"])["loss"]
     assert loss[10].isna().all()
     assert loss.drop(10).notna().all()
-    assert ws.analyze("toy").failures == report.failures  # still reported, nothing computed again
-    assert computed(ws.analyze("toy")) == {}
+    assert ws.analyze("toy", analyzers).failures == report.failures  # still reported, nothing computed again
+    assert computed(ws.analyze("toy", analyzers)) == {}
 
 
 @pytest.mark.parametrize("how", ["truncated", "deleted", "other bytes", "empty"])
@@ -668,10 +668,10 @@ class Deadly(Analyzer):
 '''
 
 
-def test_processes_give_the_same_bytes_as_this_process(toy: Path, tmp_path: Path) -> None:
+def test_processes_give_the_same_bytes_as_this_process(toy: Path, analyzers: list[str], tmp_path: Path) -> None:
     here, there = Workspace(toy), Workspace(shutil.copytree(toy, tmp_path / "there", copy_function=shutil.copy2))
-    one = here.analyze("toy")
-    other = there.analyze("toy", executor="processes", workers=2)
+    one = here.analyze("toy", analyzers)
+    other = there.analyze("toy", analyzers, executor="processes", workers=2)
     assert other.ok
     assert counters(one) == counters(other)
     assert files(here) == files(there)
