@@ -66,6 +66,22 @@ def test_forward_plain_and_module_agree(parameters: dict) -> None:
     close(fast, module(inputs)[:, -1])
 
 
+@pytest.mark.parametrize("parameters", ONE_LAYER, ids=str)
+def test_every_query_of_the_pattern_is_had_without_the_plain_path(parameters: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What analyzers of attention want beside the last position of everything else."""
+    family, site = ModularAddition(**parameters), "blocks.0.attn.pattern"
+    weights, inputs = weights_of(family), grid(family)
+    inputs = inputs[torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))]
+    plain = Tap({site: frozenset({Positions()}), "blocks.0.attn.scores": frozenset({Positions()})}, stop=False)
+    family.forward(weights, inputs, plain)
+    monkeypatch.setattr("strobe_families.plain.forward", None)
+    tap = Tap({site: frozenset({Positions(), Last()}), "logits": frozenset({Last()})}, stop=False)
+    logits = family.forward(weights, inputs, tap)
+    close(tap.captured[site, Positions()], plain.captured[site, Positions()])
+    assert torch.equal(tap.captured[site, Last()], tap.captured[site, Positions()][:, :, -1:])
+    assert torch.equal(logits, family.forward(weights, inputs, Tap()))
+
+
 @pytest.mark.parametrize("parameters", [variant for variant in VARIANTS if variant != {"p": 113}], ids=str)
 def test_every_site_is_the_modules_and_has_its_declared_shape(parameters: dict) -> None:
     family = ModularAddition(**parameters)

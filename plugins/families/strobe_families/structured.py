@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from strobe import Last
+
 from .activation import activation
 
 if TYPE_CHECKING:
@@ -24,6 +26,13 @@ Weights = Mapping[str, "torch.Tensor"]
 def applies(inputs: torch.Tensor, p: int) -> bool:
     """Whether every input is (a, b, '=') with residues a and b."""
     return bool((inputs[:, 2] == p).all() and (inputs[:, :2] < p).all())
+
+
+def enough(tap: Tap) -> bool:
+    """Whether this path gives all that is wanted: the last position of every site, and of the attention pattern every query."""
+    return tap.last_only or all(
+        where == Last() for site, positions in tap.wanted.items() if not site.endswith(".attn.pattern") for where in positions
+    )
 
 
 def forward(family: ModularAddition, weights: Weights, inputs: torch.Tensor, tap: Tap) -> torch.Tensor:
@@ -66,10 +75,29 @@ def attend(family: ModularAddition, weights: Weights, table: torch.Tensor, input
     scores = torch.stack([F.embedding(a, score), F.embedding(b, score), score[-1].expand(batch, -1)])  # [key, batch, head]
     query_axis(tap, f"{at}.scores", scores)
     pattern = scores.softmax(0)
-    query_axis(tap, f"{at}.pattern", pattern)
+    if tap.last_only:
+        query_axis(tap, f"{at}.pattern", pattern)
+    elif tap.wants(f"{at}.pattern"):
+        tap(f"{at}.pattern", every_query(pattern, keys, torch.einsum("td,hde->the", table[family.p : -1], weights[f"{at}.W_Q"]), inputs))
     at_a, at_b = (F.embedding(index, values.flatten(1)).view(batch, *width) for index in (a, b))  # gradients are summed in input order: deterministic
     weight = pattern.unsqueeze(-1)  # [key, batch, head, 1]
     return tap.last(f"{at}.z", weight[0] * at_a + weight[1] * at_b + weight[2] * values[-1]).flatten(1)
+
+
+def every_query(last_row: torch.Tensor, keys: torch.Tensor, queries: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """The whole pattern [batch, head, query, key] from that of '=' [key, batch, head]: a sees itself, and b (its `queries` [p, head, d_head]) a and
+    itself, which takes p x p scores however many inputs there are."""
+    import torch
+
+    p, batch, heads = len(queries), *last_row.shape[1:]
+    a, b = inputs[:, 0], inputs[:, 1]
+    to_a = torch.einsum("bhe,ahe->abh", queries, keys[:p])[a, b]  # [batch, head]
+    to_b = (queries * keys[p:-1]).sum(-1)[b]
+    whole = last_row.new_zeros(batch, heads, 3, 3)
+    whole[:, :, 0, 0] = 1
+    whole[:, :, 1, :2] = (torch.stack([to_a, to_b], -1) / queries.shape[-1] ** 0.5).softmax(-1)
+    whole[:, :, 2] = last_row.permute(1, 2, 0)
+    return whole
 
 
 def last(tap: Tap, site: str, shared: torch.Tensor, batch: int) -> torch.Tensor:
