@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from . import checkpoints
 from .errors import CheckpointError, StrobeError, UsageError, did_you_mean
-from .runs import Run, RunRecord, create, versions, write_metrics
+from .runs import Run, RunRecord, check_new, create, versions, write_metrics
 
 if TYPE_CHECKING:
     import torch
@@ -48,12 +48,17 @@ class Source(BaseModel):
     permute: tuple[int, ...] | None = None
 
     def take(self, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The canonical tensor. Raises `CheckpointError` when the mapping does not fit the checkpoint."""
         if self.tensor not in tensors:
             raise CheckpointError(f"the mapping reads tensor {self.tensor!r}, which the checkpoint lacks{did_you_mean(self.tensor, tensors)}")
         t = tensors[self.tensor]
-        t = t.T if self.transpose else t
-        t = t.reshape(self.reshape) if self.reshape is not None else t
-        return (t.permute(self.permute) if self.permute is not None else t).contiguous()
+        try:
+            t = t.T if self.transpose else t
+            t = t.reshape(self.reshape) if self.reshape is not None else t
+            return (t.permute(self.permute) if self.permute is not None else t).contiguous()
+        except RuntimeError as e:
+            how = ", ".join(f"{k} {list(v) if isinstance(v, tuple) else v}" for k, v in self if k != "tensor" and v)
+            raise CheckpointError(f"the mapping cannot turn tensor {self.tensor!r} {tuple(tensors[self.tensor].shape)}: {how}: {e}") from e
 
 
 @dataclass(frozen=True)
@@ -102,15 +107,18 @@ def import_folder(
         raise UsageError(f"a run may not bear a family's name ({record.name}); choose another with --name")
     rows = metric_rows(found, Path(metrics) if metrics else None)
     target = workspace.root / "runs" / record.name
-    run = create(target, record, stored_split(family, found), workspace.registry)
+    check_new(target, record.name)
+    staging = workspace.root / ".importing" / record.name  # a run appears whole: an import that is killed can be repeated
+    shutil.rmtree(staging, ignore_errors=True)
     try:
-        adopt(run, family, found, sources)
+        adopt(create(staging, record, stored_split(family, found), workspace.registry), family, found, sources)
         if rows:
-            write_metrics(target / "metrics", rows, 0)
-    except BaseException:
-        shutil.rmtree(target)
-        raise
-    return run
+            write_metrics(staging / "metrics", rows, 0)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging.rename(target)
+    finally:
+        shutil.rmtree(staging.parent, ignore_errors=True)
+    return Run(target, workspace.registry)
 
 
 def look(folder: Path) -> Found:
@@ -155,7 +163,7 @@ def read_mapping(file: Path) -> dict[str, Source]:
 
     try:
         data = yaml.safe_load(file.read_text())
-        return {name: Source(tensor=v) if isinstance(v, str) else Source(tensor=v.pop("from", ""), **v) for name, v in data.items()}
+        return {name: _source(name, v) for name, v in data.items()}
     except FileNotFoundError:
         raise UsageError(f"mapping {file} does not exist") from None
     except (yaml.YAMLError, ValidationError, AttributeError, TypeError) as e:
@@ -163,6 +171,14 @@ def read_mapping(file: Path) -> dict[str, Source]:
         raise UsageError(
             f"mapping {file}: {problem}; each line is `canonical.name: foreign.name` or `canonical.name: {{from: foreign.name, transpose: true}}`"
         ) from e
+
+
+def _source(name: str, value: Any) -> Source:
+    if isinstance(value, str):
+        return Source(tensor=value)
+    if "from" not in value:
+        raise TypeError(f"{name} does not say `from` which tensor")
+    return Source(tensor=value.pop("from"), **value)
 
 
 def adopt(run: Run, family: Family, found: Found, sources: Mapping[str, Source]) -> None:
@@ -180,7 +196,12 @@ def adopt(run: Run, family: Family, found: Found, sources: Mapping[str, Source])
 def canonical_tensors(family: Family, file: Path, sources: Mapping[str, Source]) -> dict[str, torch.Tensor]:
     """The tensors of one file under canonical names and in `x @ W` orientation: by the mapping when there is one, else by the family."""
     tensors = checkpoints.read_all(file) if file.suffix == ".safetensors" else load_pt(file)
-    return {name: source.take(tensors) for name, source in sources.items()} if sources else family.load(tensors)
+    if not sources:
+        return family.load(tensors)
+    try:
+        return {name: source.take(tensors) for name, source in sources.items()}
+    except CheckpointError as e:
+        raise CheckpointError(f"{file.name}: {e}") from e
 
 
 def load_pt(file: Path) -> dict[str, torch.Tensor]:
@@ -254,7 +275,18 @@ def _csv_rows(file: Path) -> list[dict[str, Any]]:
         raise UsageError(
             f"metrics {file} has no column 'step'{did_you_mean('step', map(str, frame.columns))}; columns are step, train_loss, test_loss, ..."
         )
-    return [{str(k): v for k, v in row.items() if v == v} for row in frame.to_dict("records")]
+    rows = [{str(k): v for k, v in row.items() if v == v} for row in frame.to_dict("records")]
+    return [_csv_row(file, row) for row in rows]
+
+
+def _csv_row(file: Path, row: dict[str, Any]) -> dict[str, Any]:
+    step = row.get("step")
+    if not isinstance(step, (int, float)) or step != int(step):
+        raise UsageError(f"metrics {file}: step {step!r} is no whole number")
+    for name, value in row.items():
+        if not isinstance(value, (int, float)):
+            raise UsageError(f"metrics {file}: {name} {value!r} at step {step} is no number")
+    return row
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -162,12 +162,17 @@ class Run:
         write_record(self.folder, self.record)
 
 
+def check_new(folder: Path, name: str) -> None:
+    """That a name can be a run's, and is not one's yet."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"run name {name!r}: letters, digits, '.', '_' and '-' only, starting with a letter or digit")
+    if (folder / "run.json").exists():
+        raise UsageError(f"there is a run {name!r} already; choose another name with --name")
+
+
 def create(folder: Path, record: RunRecord, split: Mapping[str, torch.Tensor], registry: Registry) -> Run:
     """A new run folder. Raises `UsageError` when there is one already."""
-    if not NAME.fullmatch(record.name):
-        raise UsageError(f"run name {record.name!r}: letters, digits, '.', '_' and '-' only, starting with a letter or digit")
-    if (folder / "run.json").exists():
-        raise UsageError(f"there is a run {record.name!r} already; choose another name with --name")
+    check_new(folder, record.name)
     folder.mkdir(parents=True, exist_ok=True)
     if split:
         checkpoints.write(folder / "split.safetensors", split)
