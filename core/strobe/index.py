@@ -15,6 +15,8 @@ from .database import INDEXED, TABLES, opened, transaction
 from .errors import StrobeError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from .runs import Run
     from .store import Address
     from .workspace import Workspace
@@ -131,6 +133,34 @@ class Index:
         names = ("run", "signal", "event", "at_step", "interpolated_step", "value")
         for row in [] if table is None else table.to_pylist():
             yield {name: row.get(name) for name in names}
+
+
+RUNS = """
+select r.run, family, state, steps, first_step, last_step, bytes, parameters, training, identity, problem,
+  max(case when metric = 'train_loss' then value end) train_loss, max(case when metric = 'test_loss' then value end) test_loss,
+  max(case when metric = 'train_accuracy' then value end) train_accuracy, max(case when metric = 'test_accuracy' then value end) test_accuracy
+from runs r left join last_metrics m on m.run = r.run group by r.run order by r.run"""
+RESULTS = "select analyzer, key, run, probe, category, steps, first_step, last_step, rows, bytes, problem from results order by analyzer, run, key"
+JOBS = """
+select id, kind, title, run, state, progress, done, total, note, attempt, error, request, created, started, finished
+from jobs order by created, rowid"""
+
+WHOLE = ("steps", "first_step", "last_step", "bytes", "rows", "done", "total", "attempt")
+REAL = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "progress", "created", "started", "finished")
+
+
+def arrow(workspace: Workspace, name: str) -> pa.Table:
+    """`runs` (with the last value of each metric), `results` or `jobs` (times in seconds since 1970) as an Arrow table, as of now."""
+    import pyarrow as pa
+
+    if name != "jobs":
+        Index(workspace).refresh()
+    with opened(workspace.root) as c:
+        found = c.execute({"runs": RUNS, "results": RESULTS, "jobs": JOBS}[name])
+        names = [column[0] for column in found.description]
+        columns = list(zip(*found.fetchall(), strict=True)) or [()] * len(names)
+    types = {**dict.fromkeys(WHOLE, pa.int64()), **dict.fromkeys(REAL, pa.float64())}
+    return pa.table({n: pa.array(values, types.get(n, pa.string())) for n, values in zip(names, columns, strict=True)})
 
 
 def _run_row(run: Run) -> dict[str, Any]:

@@ -376,15 +376,12 @@ class JobHandle:
         return file.read_text("utf-8", errors="replace") if file.is_file() else ""
 
 
-def submit(workspace: Workspace, kind: str, request: dict[str, Any], *, skip_finished: bool = False) -> JobHandle | None:
-    """Check a request and queue it; None when `skip_finished` and what it would make is on disk already. Starts no worker."""
+def submit(workspace: Workspace, kind: str, request: dict[str, Any]) -> JobHandle:
+    """Check a request and queue it. Starts no worker."""
     from .kinds import kind_of
 
-    prepared = kind_of(kind).prepare(workspace, request)
-    if skip_finished and prepared.finished:
-        return None
     store = JobStore(workspace.root)
-    return JobHandle(store, store.submit(kind, prepared).id)
+    return JobHandle(store, store.submit(kind, kind_of(kind).prepare(workspace, request)).id)
 
 
 # --- processes -----------------------------------------------------------------------------------------------------------------------------

@@ -52,24 +52,39 @@ def _only(kind: str, request: Mapping[str, Any], known: tuple[str, ...]) -> None
 
 
 def _prepare_train(workspace: Workspace, request: Mapping[str, Any]) -> Prepared:
-    """`family`, `name`, `training` (a mapping or a `Training`), and the family's parameters."""
+    """What `Workspace.train` takes: `target`, `name`, `training`, `add`, `interventions`, and the family's parameters."""
+    if not request.get("target"):
+        raise UsageError("a job of kind 'train' needs a target: ws.submit('train', target='modular_addition', p=113)")
+    given = {"name": "", "training": None, "add": "", "interventions": (), **request}
+    target, training = given["target"], given["training"]
+    whole = {
+        "target": target if isinstance(target, str) else target.name,
+        "name": given["name"],
+        "training": dict(training or {}) if isinstance(training, Mapping | None) else training.model_dump(mode="json", exclude_unset=True),
+        "add": given["add"],
+        "interventions": list(given["interventions"]),
+        "parameters": {k: v for k, v in given.items() if k not in ("target", "name", "training", "add", "interventions")},
+    }
+    new = any(p.name == whole["target"] for p in workspace.registry.all("family"))
+    return (_prepare_new if new else _prepare_more)(workspace, whole)
+
+
+def _prepare_new(workspace: Workspace, whole: dict[str, Any]) -> Prepared:
+    """A new run of a family. Its name is fixed now."""
     from .analysis import configured
+    from .interventions import named
     from .plan import fingerprint
     from .runs import NAME
     from .trainer import configure_training, describe, refuse_family_name
 
-    if "family" not in request:
-        raise UsageError("a job of kind 'train' needs a family: ws.submit('train', family='modular_addition', p=113)")
-    family_name, name, training = request["family"], request.get("name", ""), request.get("training")
-    parameters = {k: v for k, v in request.items() if k not in ("family", "name", "training")}
-    plugin = workspace.registry.get("family", family_name)
-    family = configured(plugin.load(), plugin.who, parameters)
-    config = configure_training(family, training)
-    record = describe(family_name, family, config, name, parameters)
+    plugin = workspace.registry.get("family", whole["target"])
+    family = configured(plugin.load(), plugin.who, whole["parameters"])
+    config = configure_training(family, whole["training"])
+    record = describe(whole["target"], family, config, whole["name"], whole["parameters"], named(workspace.registry, whole["interventions"]))
     refuse_family_name(workspace, record.name)
     if not NAME.fullmatch(record.name):
         raise UsageError(f"run name {record.name!r}: letters, digits, '.', '_' and '-' only, starting with a letter or digit")
-    whole = {"family": family_name, "name": record.name, "training": config.model_dump(mode="json"), "parameters": parameters}
+    whole = {**whole, "name": record.name, "training": config.model_dump(mode="json")}
     key = fingerprint(record.name, record.identity, config.epochs, record.parameters)
     return Prepared(whole, f"train {record.name}", record.name, key, _trained(workspace, record.name, record.identity, config.epochs))
 
@@ -86,13 +101,41 @@ def _trained(workspace: Workspace, name: str, identity: str, epochs: int) -> boo
     return run.record.state == "complete" and max(run.steps, default=-1) >= epochs
 
 
-def _train(workspace: Workspace, request: Mapping[str, Any], report: Reporter) -> None:
+def _prepare_more(workspace: Workspace, whole: dict[str, Any]) -> Prepared:
+    """More of a run: its rest, more epochs, more checkpoints, or a branch."""
+    from .plan import fingerprint
+
+    base, at, step = whole["target"].partition("@")
+    run = workspace.run(base)
+    if at and (not step.isdigit() or int(step) not in run.steps):
+        raise UsageError(f"{whole['target']!r}: write RUN@STEP with a step of a checkpoint; {run.name} has {', '.join(map(str, run.steps))}")
+    steps = _kept(workspace, whole, lambda event: 0)
+    finished = not at and not whole["add"] and run.record.state == "complete" and steps <= set(run.steps)
+    what = f"add {whole['add']} to" if whole["add"] else "branch" if at else "go on with"
+    return Prepared(whole, f"{what} {whole['target']}", run.name, fingerprint(whole, run.record.identity, run.digests), finished)
+
+
+def _kept(workspace: Workspace, request: Mapping[str, Any], event: Callable[[str], int]) -> set[int]:
+    """The steps at which a training is going to store something."""
+    from . import schedules
+    from .analysis import configured
+    from .trainer import training_of
     from .training import Training
 
-    training = Training(**request["training"])
-    workspace.train(
-        request["family"], name=request["name"], training=training, progress=_epochs(report, set(training.steps())), **request["parameters"]
-    )
+    if any(p.name == request["target"] for p in workspace.registry.all("family")):
+        return set(Training(**request["training"]).steps())
+    run = workspace.run(request["target"].partition("@")[0])
+    if request["add"]:
+        return {*run.steps, *schedules.steps(request["add"], max(run.steps, default=0), event)}
+    return set(configured(Training, "training", {**training_of(run).model_dump(), **request["training"]}).steps())  # type: ignore[arg-type]
+
+
+def _train(workspace: Workspace, request: Mapping[str, Any], report: Reporter) -> None:
+    from .trainer import event_step
+
+    kept = _kept(workspace, request, lambda event: event_step(workspace, workspace.run(request["target"]), event))
+    given = {k: request[k] for k in ("name", "training", "add", "interventions")}
+    workspace.train(request["target"], progress=_epochs(report, kept), **given, **request["parameters"])
 
 
 def _epochs(report: Reporter, kept: set[int]) -> Callable[[int, int, Mapping[str, Any]], None]:
@@ -105,7 +148,8 @@ def _epochs(report: Reporter, kept: set[int]) -> Callable[[int, int, Mapping[str
             report.begin(max(step - 1, 0), last)
         if said is None or step in kept or time.monotonic() - said > SAID_EVERY:
             said = time.monotonic()
-            report(step, last, f"train loss {metrics['train_loss']:.3g}")
+            loss = metrics.get("train_loss")
+            report(step, last, "" if loss is None else f"train loss {loss:.3g}")
 
     return moved
 

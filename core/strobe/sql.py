@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from . import index
 from .errors import StrobeError, UsageError
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from .workspace import Workspace
+
+OWN = ("metrics", "_failures", "runs", "jobs", "results")
+"""Tables that are no analyzer's: the recorded metrics, the failures, and (of the index) runs, jobs and results."""
 
 
 def query(workspace: Workspace, text: str) -> pd.DataFrame:
@@ -25,14 +29,14 @@ def query(workspace: Workspace, text: str) -> pd.DataFrame:
             frame: pd.DataFrame = connection.execute(text).df()
             return frame
         except duckdb.Error as e:
-            known = ", ".join(sorted({r["analyzer"] for r in workspace.stored()}))
-            raise UsageError(f"{str(e).partition(chr(10))[0]} (tables here: metrics, _failures, {known})") from e
+            known = ", ".join([*OWN, *sorted({r["analyzer"] for r in workspace.stored()})])
+            raise UsageError(f"{str(e).partition(chr(10))[0]} (tables here: {known})") from e
 
 
 def named_tables(workspace: Workspace, text: str) -> list[str]:
     """Names in the query that are tables of the workspace."""
     words = dict.fromkeys(re.findall(r"[A-Za-z_]\w*", text))
-    known = {"metrics", "_failures"} | {r["analyzer"] for r in workspace.stored()}
+    known = set(OWN) | {r["analyzer"] for r in workspace.stored()}
     return [w for w in words if w in known]
 
 
@@ -42,6 +46,8 @@ def table(workspace: Workspace, name: str) -> Any:
 
     if name in ("metrics", "_failures"):
         return workspace.table(name)
+    if name in OWN:
+        return index.arrow(workspace, name)
     parts = [t for a in workspace.addresses(name, workspace.runs()) if (t := workspace.store.read(a)) is not None]
     if not parts:
         raise StrobeError(f"no current results of {name!r}; compute them with `strobe analyze -a {name}`")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from .jobs import JobHandle
     from .plan import RunFacts
     from .store import Address
     from .training import Training
@@ -155,6 +156,26 @@ class Workspace:
             return found
         return [self.run(r) for r in ([runs] if isinstance(runs, (str, Run)) else runs)]
 
+    def submit(self, kind: str, *, start: bool = True, **request: Any) -> JobHandle:
+        """Queue a job: "train" and "analyze" take what the methods of these names take, "export" takes `report`, `run` and `output`.
+
+        The same request twice is one job. A background worker is started when none lives, unless `start` is False.
+        """
+        from .jobs import submit
+        from .worker import ensure_worker
+
+        handle = submit(self, kind, request)
+        if start:
+            ensure_worker(self.root)
+        return handle
+
+    def jobs(self) -> list[JobHandle]:
+        """Every job, in the order in which they were submitted."""
+        from .jobs import JobHandle, JobStore
+
+        store = JobStore(self.root)
+        return [JobHandle(store, job.id) for job in store.all()]
+
     # --- results ---------------------------------------------------------------------------------------------------------------------------
 
     def table(
@@ -232,7 +253,8 @@ class Workspace:
         return listing
 
     def sql(self, query: str) -> pd.DataFrame:
-        """Run SQL over views named after the analyzers (default settings, all runs), and `metrics`, `_failures`, `runs`."""
+        """Run SQL over views named after the analyzers (default settings, all runs), and `metrics`, `_failures`, `runs`, `jobs`,
+        `results`."""
         from .sql import query as run_query
 
         return run_query(self, query)

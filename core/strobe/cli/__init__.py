@@ -22,9 +22,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 plugins = typer.Typer(help="Installed analyzers, renderers, families and hooks.", no_args_is_help=True, rich_markup_mode=None)
+jobs = typer.Typer(help="Jobs in the background: list, show, cancel, retry, logs.", no_args_is_help=True, rich_markup_mode=None)
 report = typer.Typer(help="Reports: list, check, render.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(plugins, name="plugins")
 app.add_typer(report, name="report")
+app.add_typer(jobs, name="jobs")
 
 WORKSPACE = typer.Option("--workspace", "-w", metavar="DIR", help="Folder of runs and results [default: $STROBE_WORKSPACE, else ./strobe-workspace].")
 Folder = Annotated[str, WORKSPACE]
@@ -32,6 +34,8 @@ Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting; lists are JSON. Repeatable.")]
 Analyzers = Annotated[list[str] | None, typer.Option("-a", "--analyzer", help="Name, or ./file.py:Class. Repeatable; all when left out.")]
 Probe = Annotated[str, typer.Option(help="Batch of inputs to look at [default: the family's first].")]
+Detach = Annotated[bool, typer.Option("--detach", help="As a job in the background; `strobe jobs list` shows it.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job, or the beginning of it.")]
 Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN ...]", help="Runs, all when left out.")]
 
 
@@ -98,12 +102,16 @@ def train(
     add: Annotated[str, typer.Option(metavar="SCHEDULE", help="Add checkpoints to a run; around:turn:+-1000:50 uses its events.")] = "",
     intervene: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A before_step hook that acts on this run. Repeatable.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run (more --epochs: with a complete one).")] = False,
+    detach: Detach = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print steps, bytes and estimated time. Trains nothing.")] = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Train. --set takes parameters of the family and of the training (@NAME: a set of the workspace); a comma makes a sweep."""
     root = workspace_path(workspace)
+    if detach and not dry_run:
+        command("jobs", "detach_train")(root, target, set_ or [], sweep, schedule, add, epochs, name, intervene or [], resume)
+        return
     command("train", "train")(root, target, set_ or [], sweep, schedule, add, epochs, name, intervene or [], resume, dry_run, json, quiet)
 
 
@@ -145,10 +153,14 @@ def analyze(
     set_: Set = None,
     executor: Annotated[str, typer.Option(help="local or processes.")] = "local",
     workers: Annotated[int, typer.Option(help="Worker processes [default: one per core].")] = 0,
+    detach: Detach = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Compute what is missing, at most one forward pass per checkpoint."""
+    if detach:
+        command("jobs", "detach_analyze")(workspace_path(workspace), runs, analyzer, probe, set_ or [], executor, workers or None)
+        return
     command("analyze", "analyze")(workspace_path(workspace), runs, analyzer, probe, set_ or [], executor, workers or None, json, quiet)
 
 
@@ -166,7 +178,7 @@ def results(workspace: Folder = "", json: Json = False) -> None:
 
 @app.command()
 def sql(query: str, workspace: Folder = "", json: Json = False) -> None:
-    """Query results: one view per analyzer, `metrics` and `_failures`."""
+    """Query results: one view per analyzer, `metrics`, `_failures`, `runs`, `jobs` and `results`."""
     command("analyze", "sql")(workspace_path(workspace), query, json)
 
 
@@ -216,9 +228,68 @@ def report_render(
     output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")],
     workspace: Folder = "",
     run: Annotated[str, typer.Option(help="Run to show [default: the only one].")] = "",
+    detach: Detach = False,
 ) -> None:
     """Write a report as one HTML file that opens offline."""
+    if detach:
+        command("jobs", "detach_render")(workspace_path(workspace), name, run, output)
+        return
     command("show", "report_render")(workspace_path(workspace), name, run, output)
+
+
+# --- jobs ----------------------------------------------------------------------------------------------------------------------------------
+
+
+@jobs.command("list")
+def jobs_list(
+    workspace: Folder = "",
+    state: Annotated[str, typer.Option(help="Only queued, running, done, failed or cancelled ones.")] = "",
+    json: Json = False,
+) -> None:
+    """List jobs with state, progress, rate and time left."""
+    command("jobs", "list_jobs")(workspace_path(workspace), state, json)
+
+
+@jobs.command("show")
+def jobs_show(job: Job, workspace: Folder = "", json: Json = False) -> None:
+    """Show everything about a job."""
+    command("jobs", "show")(workspace_path(workspace), job, json)
+
+
+@jobs.command("cancel")
+def jobs_cancel(job: Annotated[list[str], typer.Argument(metavar="JOB ...", help="Jobs to end.")], workspace: Folder = "") -> None:
+    """End jobs. What they have stored stays."""
+    command("jobs", "cancel")(workspace_path(workspace), job)
+
+
+@jobs.command("retry")
+def jobs_retry(job: Annotated[list[str], typer.Argument(metavar="JOB ...", help="Failed or cancelled jobs.")], workspace: Folder = "") -> None:
+    """Queue failed or cancelled jobs again: they go on from what is stored."""
+    command("jobs", "retry")(workspace_path(workspace), job)
+
+
+@jobs.command("logs")
+def jobs_logs(
+    job: Job, workspace: Folder = "", follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False
+) -> None:
+    """Print what a job has printed, in all its attempts."""
+    command("jobs", "logs")(workspace_path(workspace), job, follow)
+
+
+@app.command()
+def worker(
+    workspace: Folder = "",
+    parallel: Annotated[int, typer.Option(help="Jobs at once, each in a process of one thread [default: one per core].")] = 0,
+    idle: Annotated[float, typer.Option(help="End when the queue has been empty for this many seconds [default: never].")] = 0,
+) -> None:
+    """Do jobs until Ctrl-C; those that still run then go back into the queue."""
+    command("jobs", "work")(workspace_path(workspace), parallel, idle or None)
+
+
+@app.command()
+def reindex(workspace: Folder = "", json: Json = False) -> None:
+    """Build the index of runs and results in strobe.db from what is on disk. Jobs stay."""
+    command("jobs", "reindex")(workspace_path(workspace), json)
 
 
 # --- plugins -------------------------------------------------------------------------------------------------------------------------------
