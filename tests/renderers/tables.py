@@ -40,6 +40,11 @@ def tables(p: int, *, neurons: int = 32, heads: int = 4) -> dict[str, pd.DataFra
         "progress_measures": pd.DataFrame([row for s in STEPS for row in _progress(s, keys, rng)]),
         "loss_and_accuracy": pd.DataFrame([{"step": s, "split": n, "accuracy": s / 3000} for s in STEPS for n in ("train", "test", "all")]),
         "key_frequencies": _keys(keys, n_k),
+        "axis_ratio": pd.DataFrame([row for s in STEPS for row in _axis_ratios(s, n_k, rng, heads)]),
+        "spectral_gap": pd.DataFrame([row for s in STEPS for row in _gaps(s, rng)]),
+        "circuits": pd.DataFrame([_circuit(s, c, h, rng) for s in STEPS for c in ("OV", "QK") for h in range(heads)]),
+        "query_frequency": pd.DataFrame([_query(s, h, key, p, rng) for s in STEPS for h in range(heads) for key in (0, 1)]),
+        "attention_entropy": pd.DataFrame([row for s in STEPS for row in _entropies(s, heads, rng)]),
         "parameter_trajectory": pd.DataFrame([row for i, s in enumerate(STEPS) for row in _path(i, s)]),
     }
 
@@ -159,6 +164,44 @@ def _path(i: int, step: int) -> list[dict[str, Any]]:
         for g in ("all", "mlp")
         for c in (1, 2, 3)
     ]
+
+
+def _axis_ratios(step: int, n_k: int, rng: np.random.Generator, heads: int) -> list[dict[str, Any]]:
+    views = [("W_E", None), ("W_U", None), ("W_L", None), *(("W_O.W_U", h) for h in range(heads))]
+    return [
+        {"step": step, "view": view, "head": head, "frequency": k, "axis_ratio": None if step == 0 and k == 2 else rng.random(), "cos_share": 0.5}
+        for view, head in views
+        for k in range(1, n_k + 1)
+    ]
+
+
+def _gaps(step: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    numbers = lambda: {"top_over_rest": rng.random(), "top_growth": None if step == 0 else 0.1, "rest_growth": None if step == 0 else -0.1}  # noqa: E731
+    known = [n for n in NAMES if ".W_" in n]
+    whole = [{"step": step, "parameter": n, "head": None, "k": int(rng.integers(1, 10)), "gap": 1 + 9 * rng.random(), **numbers()} for n in known]
+    return [*whole, {"step": step, "parameter": "blocks.0.attn.W_Q", "head": 0, "k": None, "gap": None, **numbers()}]
+
+
+def _circuit(step: int, circuit: str, head: int, rng: np.random.Generator) -> dict[str, Any]:
+    if step == 0 and head == 1:
+        empty = dict.fromkeys(("score", "singular_values", "eigenvalues_real", "eigenvalues_imag"))
+        return {"step": step, "circuit": circuit, "layer": 0, "head": head, **empty, "reason": "weights are not finite"}
+    real, imaginary = rng.standard_normal((2, 8))
+    size = np.hypot(real, imaginary)
+    values = {"singular_values": np.sort(size)[::-1], "eigenvalues_real": real, "eigenvalues_imag": imaginary}
+    return {"step": step, "circuit": circuit, "layer": 0, "head": head, "score": float(real.sum() / size.sum()), **values, "reason": None}
+
+
+def _query(step: int, head: int, key: int, p: int, rng: np.random.Generator) -> dict[str, Any]:
+    scores, n_k = rng.standard_normal(p), (p - 1) // 2
+    shares = rng.dirichlet(np.ones(n_k) * 0.2)
+    told = {"frequency": int(shares.argmax()) + 1, "share": shares.max(), "mean": 0.5, "deviation": 1.0, "scores": scores, "shares": shares}
+    return {"step": step, "layer": 0, "head": head, "key": key, **told}
+
+
+def _entropies(step: int, heads: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    values = lambda n: {"entropy": np.log(n) * (share := rng.random()), "normalised": share, "keys": n}  # noqa: E731
+    return [{"step": step, "layer": 0, "head": h, "query": q, **values(q + 1)} for h in range(heads) for q in (1, 2)]
 
 
 UNITS = {"participation_ratio_sigma": "1", "participation_ratio_lambda": "1", "full_loss": "nats"}
