@@ -82,7 +82,7 @@ def measure(values: torch.Tensor, p: int, radius: float, points: int) -> Measure
     constant = maths.is_constant(values)
     power = power.masked_fill(constant, torch.nan)
     std = (power / p**2).sqrt()
-    return Measured(low / power, kept / power, gradient, gradient / std, torch.where(constant, gradient * 0, std))
+    return Measured((low / power).clamp(max=1), kept / power, gradient, gradient / std, torch.where(constant, gradient * 0, std))
 
 
 def _low_and_kept(x: torch.Tensor, radius: float, points: int) -> tuple[torch.Tensor, torch.Tensor]:

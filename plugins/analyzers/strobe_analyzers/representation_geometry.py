@@ -15,8 +15,6 @@ from strobe import Activations, Analyzer, Last, Probe, array, dim, hookimpl, mat
 
 DISTINCT = 1.1
 """Variance of PC2 over PC3 below which the plane of PC1 and PC2 is arbitrary."""
-RANDOM_FIT = math.pi / 4
-"""Expected quality of a circle through points that are normal in two dimensions: their distances have variance (2 - pi/2) of a total of 2."""
 DRAWS = 4000
 
 
@@ -169,7 +167,7 @@ def _plane(centroids: torch.Tensor, p: int) -> dict[str, Any]:
     x, y = coordinates[:, 0].numpy(), coordinates[:, 1].numpy()
     flatness = (f1 + f2) * f2 / f1
     found = {"pc1_share": f1, "pc2_share": f2, "pc3_share": f3}
-    found |= {"circularity": float(np.clip(circle_fit(x, y) * flatness, 0, 1)), "circularity_null": RANDOM_FIT * flatness}
+    found |= {"circularity": float(np.clip(circle_fit(x, y) * flatness, 0, 1)), "circularity_null": circle_null(p) * flatness}
     mean, high = alignment_null(p)
     found |= {"alignment_null": mean, "alignment_null_95": high}
     if f2 > 0 and f2 >= DISTINCT * f3:
@@ -194,11 +192,18 @@ def principal(centroids: torch.Tensor, components: int) -> tuple[torch.Tensor, t
 
 
 def circle_fit(x: np.ndarray, y: np.ndarray) -> float:
-    """1 - mean (d_i - R)^2 / (var x + var y), d_i the distances from the centre of the Kasa circle, R its radius: 1 for a circle, 0.785 for noise."""
+    """1 - mean (d_i - R)^2 / (var x + var y), d_i the distances from the centre of the Kasa circle, R its radius: 1 for a circle, 0.77 for noise."""
     design = np.stack([x, y, np.ones_like(x)], axis=1)
     (a, b, c), *_ = np.linalg.lstsq(design, x**2 + y**2, rcond=None)
     distances, radius = np.hypot(x - a / 2, y - b / 2), np.sqrt(max(c + (a**2 + b**2) / 4, 0.0))
     return float(1 - ((distances - radius) ** 2).mean() / (x.var() + y.var()))
+
+
+@cache
+def circle_null(p: int) -> float:
+    """Mean of `circle_fit` of p points that are normal in two dimensions (seeded draws): sqrt(pi) - 1 for many, 0.78 for 113, 1 for three."""
+    rng = np.random.default_rng(0)
+    return float(np.mean([circle_fit(*rng.normal(size=(2, p))) for _ in range(DRAWS // 20)]))
 
 
 def alignment(x: np.ndarray, y: np.ndarray) -> tuple[float, int]:
