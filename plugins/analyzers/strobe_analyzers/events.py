@@ -27,6 +27,8 @@ class Found(NamedTuple):
     frequency: int | None = None
     head: int | None = None
     detail: str = ""
+    at: int | None = None
+    """Recorded step at which it holds; None: the end of the interval."""
 
 
 class Events(Analyzer):
@@ -39,8 +41,8 @@ class Events(Analyzer):
     more while classes go round in the top plane more evenly than 95 % of random angles. Velocity burst: a checkpoint interval whose log velocity (all
     parameters) exceeds the median of the seven around it by more than `deviations` robust deviations (1.4826 times the median absolute one), and more
     than both its neighbours. Excluded-loss onset: first checkpoint after memorising from which the excluded loss on train stays at `excluded_from`
-    nats or more. Steepest fall: the interval in which log participation ratio (sigma) of W_in or W_out falls fastest per step. Turning point: local
-    extremum of PC1..3 of the trajectory of all parameters. Only events that were found have rows. No forward.
+    nats or more. Steepest fall: after memorising, the interval in which log participation ratio (sigma) of W_in or W_out falls fastest per step.
+    Turning point: local extremum of PC1..3 of the trajectory of all parameters. Only events that were found have rows. No forward.
     """
 
     consumes = (
@@ -86,7 +88,7 @@ class Events(Analyzer):
             *self._bursts(results["parameter_velocity"]),
             *self._onset(results["progress_measures"], results["phases"]),
             *self._circles(results["representation_geometry"], _keys(results["key_frequencies"])),
-            *_falls(results["effective_dimensionality"]),
+            *_falls(results["effective_dimensionality"], _moment(results["phases"], "memorised")),
             *_turning_points(results["parameter_trajectory"], results["phases"]),
         ]
         for e in sorted(found, key=lambda e: (e.step, e.event, e.subject)):
@@ -96,7 +98,7 @@ class Events(Analyzer):
                 subject=e.subject,
                 frequency=e.frequency,
                 head=e.head,
-                at_step=e.upper if e.event not in DATED_INSIDE else int(e.step),
+                at_step=e.upper if e.at is None else e.at,
                 interpolated_step=e.step,
                 lower=e.lower,
                 upper=e.upper,
@@ -121,12 +123,12 @@ class Events(Analyzer):
                 yield Found("velocity burst", "parameter_velocity", "all parameters", upper, lower, upper, v, "1/step", detail=detail)
 
     def _onset(self, progress: pd.DataFrame, phases: pd.DataFrame) -> Iterator[Found]:
-        memorised = phases.loc[phases["event"] == "memorised", "at_step"].dropna()
+        memorised = _moment(phases, "memorised")
         rows = progress[(progress["split"] == "train") & progress["excluded_loss"].notna()].sort_values("step")
-        if not len(memorised) or not len(rows):
+        if memorised is None or not len(rows):
             return
         steps, losses = rows["step"].to_numpy(np.int64), rows["excluded_loss"].to_numpy(float)
-        later = steps >= int(memorised.iloc[0])
+        later = steps >= memorised
         steps, losses = steps[later], losses[later]
         below = np.flatnonzero(losses < self.excluded_from)
         i = int(below[-1]) + 1 if len(below) else 0
@@ -175,8 +177,6 @@ class Events(Analyzer):
 
 NEGLIGIBLE = 0.005
 """Share of the centroids' variance below which the geometry of a frequency is that of noise."""
-DATED_INSIDE = ("memorised", "turn", "generalised", "accurate", "peak", "regress", "turning point")
-"""Events whose at_step is not the end of their interval."""
 
 
 def _phases(phases: pd.DataFrame) -> Iterator[Found]:
@@ -184,9 +184,8 @@ def _phases(phases: pd.DataFrame) -> Iterator[Found]:
         event, at = str(row["event"]), int(row["at_step"])
         unit = "1" if event == "accurate" else "nats"
         detail = f"rises {row['rise']:.0%} by the last step" if event == "regress" else ""
-        exact = float(row["interpolated_step"])
-        step = exact if event in ("peak", "regress") else min(exact, float(at))
-        yield Found(event, "phases", str(row["signal"]), step, int(row["lower"]), int(row["upper"]), float(row["value"]), unit, detail=detail)
+        lower, upper, value = int(row["lower"]), int(row["upper"]), float(row["value"])
+        yield Found(event, "phases", str(row["signal"]), float(row["interpolated_step"]), lower, upper, value, unit, detail=detail, at=at)
 
 
 def _timeline(timeline: pd.DataFrame) -> Iterator[Found]:
@@ -227,9 +226,10 @@ def _pruned(transient: pd.DataFrame) -> Iterator[Found]:
         )
 
 
-def _falls(spectra: pd.DataFrame) -> Iterator[Found]:
+def _falls(spectra: pd.DataFrame, after: float | None) -> Iterator[Found]:
     for parameter, rows in spectra[spectra["head"].isna()].groupby("parameter"):
         name, known = str(parameter), rows.dropna(subset=["participation_ratio_sigma"]).sort_values("step")
+        known = known[known["step"] >= (after or 0)]
         if name.rpartition(".")[2] in ("W_in", "W_out") and len(known) > 1:
             steps = known["step"].to_numpy(np.int64)
             slope = np.diff(np.log(known["participation_ratio_sigma"].to_numpy(float))) / np.diff(steps)
@@ -243,14 +243,14 @@ def _falls(spectra: pd.DataFrame) -> Iterator[Found]:
 
 
 def _turning_points(trajectory: pd.DataFrame, phases: pd.DataFrame) -> Iterator[Found]:
-    memorised = phases.loc[phases["event"] == "memorised", "interpolated_step"].dropna()
+    memorised = _moment(phases, "memorised")
     rows = trajectory[(trajectory["group"] == "all") & trajectory["component"].isin([1, 2, 3]) & trajectory["coordinate"].notna()]
     for component, table in rows.groupby("component"):
         table = table.sort_values("step")
         steps, at = table["step"].to_numpy(np.int64), table["coordinate"].to_numpy(float)
         moves = np.diff(at)
         for i in np.flatnonzero(np.sign(moves[:-1]) * np.sign(moves[1:]) < 0) + 1:
-            since = f", {steps[i] - float(memorised.iloc[0]):+,.0f} steps from memorised" if len(memorised) else ""
+            since = f", {steps[i] - memorised:+,.0f} steps from memorised" if memorised is not None else ""
             what = "maximum" if moves[i - 1] > 0 else "minimum"
             yield Found(
                 "turning point",
@@ -262,7 +262,13 @@ def _turning_points(trajectory: pd.DataFrame, phases: pd.DataFrame) -> Iterator[
                 float(at[i]),
                 "1",
                 detail=f"local {what}{since}",
+                at=int(steps[i]),
             )
+
+
+def _moment(phases: pd.DataFrame, event: str) -> float | None:
+    found = phases.loc[phases["event"] == event, "interpolated_step"].dropna()
+    return float(found.iloc[0]) if len(found) else None
 
 
 def _keys(table: pd.DataFrame) -> list[int]:
