@@ -268,3 +268,30 @@ def test_default_report_is_a_valid_report() -> None:
 
     report = Report.model_validate(yaml.safe_load((ROOT / "plugins/families/strobe_families/reports/grokking.yaml").read_text("utf-8")))
     assert report.sections[0].title == "Memorise, then grok"
+
+
+def test_circuits_draw_large_eigenvalues_once_and_the_score_in_words() -> None:
+    import numpy as np
+
+    f = frame("circuit_eigenvalues", 31, 3000)
+    rows = drawn("circuit_eigenvalues", f, floor=0.5)["datasets"]["eigenvalues"]
+    head = f.data[(f.data["circuit"] == "OV") & (f.data["head"] == 2)].iloc[0]
+    size = np.hypot(head["eigenvalues_real"], head["eigenvalues_imag"])
+    mine = [r for r in rows if r["head"] == 2]
+    assert [r["real"] for r in mine if r["score"] is None] == pytest.approx(list(head["eigenvalues_real"][size >= size.max() / 2]))
+    assert [r["score"] for r in mine if r["score"]] == [f"score {charts.number(head['score'])}"]
+
+
+def test_gaps_have_a_place_only_where_they_are_gaps() -> None:
+    datasets = drawn("spectral_gap_over_steps", frame("spectral_gap_over_steps", 31, 100), least=5.0)["datasets"]
+    data = tables(31)["spectral_gap"]
+    large = {(r["step"], r["parameter"].rpartition(".")[2]) for r in data[(data["gap"] >= 5) & data["head"].isna()].to_dict("records")}
+    assert {(r["step"], r["series"]) for r in datasets["k"]} == {key for key in large if key[1] in {r["series"] for r in datasets["gap"]}}
+
+
+def test_axis_ratios_are_drawn_for_the_key_frequencies_or_those_named() -> None:
+    f = frame("axis_ratio_over_steps", 31, 100)
+    assert {row["series"] for row in drawn("axis_ratio_over_steps", f)["datasets"]["ratios W_E"]} == {"1", "15"}
+    named = drawn("axis_ratio_over_steps", replace(f, others={}), frequencies=(2, 3))["datasets"]["ratios W_E"]
+    assert {row["series"] for row in named} == {"2", "3"}
+    assert min(row["step"] for row in named if row["series"] == "2") == 100  # null at step 0

@@ -7,7 +7,7 @@ import pandas as pd
 
 from strobe import Frame, Renderer, charts, hookimpl
 
-STRIPS = {"gap": "largest gap σₖ/σₖ₊₁", "k": "dimensions k before it"}
+STRIPS = {"gap": "largest gap, σ(k) / σ(k+1)", "k": "dimensions k before it"}
 
 
 class SpectralGapOverSteps(Renderer):
