@@ -366,6 +366,7 @@ def test_a_write_that_the_system_cuts_short(filled: Path, store: Store, tmp_path
     """For real: a process that may not write files larger than 2 kB."""
     code = f"""
         import resource, numpy as np
+        from pathlib import Path
         from strobe import Row, array
         from strobe.errors import StoreError
         from strobe.schema import to_arrow
@@ -374,8 +375,9 @@ def test_a_write_that_the_system_cuts_short(filled: Path, store: Store, tmp_path
             noise: np.ndarray = array("noise", dims=["k"], unit="1")
         table = stamp(to_arrow(R, [R(noise=np.random.default_rng(0).random(100_000))]).table, "run", 60, "grid")
         resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+        store, address = Store(Path({str(store.root)!r})), Address("norms", "run", "grid", "k" * 64)
         try:
-            Store(__import__("pathlib").Path({str(store.root)!r})).append(Address("norms", "run", "grid", "k" * 64), [StoredCell(60, "key", table)], {{}})
+            store.append(address, [StoredCell(60, "key", table)], {{}})
         except StoreError as e:
             print(e)
     """
