@@ -297,9 +297,15 @@ def target_losses(logits: Tensor, targets: Tensor) -> Tensor:
     The sum is taken in the dtype of the logits and the 1 added in float64: float32 logits give losses far below 1e-7 too, to 1e-5 relative,
     at a third of the cost of float64 throughout.
     """
-    index = targets[:, None]
-    others = (logits - logits.gather(1, index)).scatter_(1, index, -torch.inf).logsumexp(1).double()
+    parts = zip(logits.split(2048), targets.split(2048), strict=True)  # what fits the cache takes half the time
+    others = torch.cat([_sum_of_others(*part) for part in parts]).double()
     return torch.logaddexp(others, torch.zeros_like(others))
+
+
+def _sum_of_others(logits: Tensor, targets: Tensor) -> Tensor:
+    """log of the sum over c != target of exp(L_c - L_target), [batch]."""
+    index = targets[:, None]
+    return (logits - logits.gather(1, index)).scatter_(1, index, -torch.inf).logsumexp(1)
 
 
 def target_ranks(logits: Tensor, targets: Tensor) -> Tensor:

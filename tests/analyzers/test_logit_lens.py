@@ -78,7 +78,7 @@ def test_any_model_with_these_names_has_a_lens_and_others_a_reason():
     outputs, sites = Outputs(stream, torch.arange(3)), Activations({"blocks.0.resid_post": stream, "logits": stream})
     (row,) = LogitLens().analyze_outputs(outputs, sites, Weights({"unembed.W_U": torch.eye(3)}), Context())
     assert (row.agreement, row.target_rank) == (1, 0)
-    with pytest.raises(StrobeError, match="unembed.W_U"):
+    with pytest.raises(StrobeError, match=r"unembed\.W_U"):
         list(LogitLens().analyze_outputs(outputs, sites, Weights({}), Context()))
 
     class Normed:

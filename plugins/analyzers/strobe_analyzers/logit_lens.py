@@ -49,7 +49,7 @@ class LogitLens(Analyzer):
         unembed = weights["unembed.W_U"][:, : outputs.logits.shape[1]]
         bias = weights["unembed.b_U"][: outputs.logits.shape[1]] if "unembed.b_U" in weights else 0.0
         for site, stream in ((s, x) for s, x in activations.items() if ".resid_" in s):
-            constant = bool((stream == stream[:1]).all())
+            constant = torch.equal(stream[0], stream[-1]) and bool((stream == stream[:1]).all())
             logits = (stream[:1] if constant else stream) @ unembed + bias
             reading = final.compare_constant(logits) if constant else final.compare(logits)
             yield from self._rows(site, constant, reading, outputs)
