@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -154,10 +155,7 @@ def _page(report: Report, run: Run, groups: Sequence[Group], data: Mapping[str, 
         "script": _resource("page.js"),
         "data": json.dumps(data, separators=(",", ":"), default=str).replace("<", "\\u003c"),  # "</script>" would end the element
     }
-    page = _resource("page.html")
-    for name, text in parts.items():  # the data last: no placeholder is looked for inside them
-        page = page.replace("{{" + name + "}}", text)
-    return page
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _resource("page.html"))  # in one pass: a title may contain {{data}}
 
 
 def _section(group: Group) -> str:

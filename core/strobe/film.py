@@ -61,7 +61,7 @@ def shoot(
     drawings = []
     for step in steps:
         if step not in drawn:
-            drawn[step] = _moved(drawn[steps[0]], step) if still else card.draw({**cursor, "step": step}, theme, validate=False)
+            drawn[step] = moved(drawn[steps[0]], step) if still else card.draw({**cursor, "step": step}, theme, validate=False)
         drawings.append(drawn[step])
         tick()
     return _cut(drawings, reel)
@@ -76,10 +76,10 @@ def _only_the_cursor_moves(card: Card, drawn: Mapping[int, Drawing]) -> bool:
         return all(d.datasets == drawings[0].datasets for d in drawings)
     if card.view is None or "step" not in card.view.renderer.over:
         return False
-    return all(dict(d.datasets) == dict(_moved(drawings[0], step).datasets) for step, d in drawn.items())
+    return all(dict(d.datasets) == dict(moved(drawings[0], step).datasets) for step, d in drawn.items())
 
 
-def _moved(drawing: Drawing, step: int) -> Drawing:
+def moved(drawing: Drawing, step: int) -> Drawing:
     """The same chart with the cursor elsewhere."""
     from .charts import cursor_rows
 

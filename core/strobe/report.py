@@ -170,7 +170,8 @@ def _read(path: Path) -> tuple[Report | None, list[str], yaml.Node | None]:
     try:
         return Report.model_validate(content), [], root
     except ValidationError as e:
-        return None, [f"{_where(path, root, error['loc'])}: {_said(error)}" for error in e.errors()], root
+        errors = sorted(e.errors(), key=lambda error: error["type"] == "missing")  # a misspelt key first: it is why another is missing
+        return None, [f"{_where(path, root, error['loc'])}: {_said(error)}" for error in errors], root
 
 
 def _where(path: Path, root: yaml.Node | None, at: Sequence[str | int]) -> str:

@@ -20,7 +20,7 @@ LOOK = """<style>
 .stMainBlockContainer {{ padding: 2rem 1.25rem 3rem; }}
 .stMainBlockContainer h1 {{ font-size: 26px; padding: 0; }}
 .stMainBlockContainer h3 {{ font-size: 17px; padding: 10px 0 0; }}
-.stMainBlockContainer [data-testid="stCaptionContainer"] p {{ font-size: 12px; margin: 0; }}
+.stMainBlockContainer [data-testid="stCaptionContainer"] p {{ font-size: 12px; }}
 [class*="st-key-card-"] {{ background: {card}; border-color: {border}; border-radius: 10px; }}
 [class*="st-key-card-"] [data-testid="stVegaLiteChart"] {{ overflow-x: auto; }}
 [class*="st-key-event"] button {{ min-height: 24px; padding: 0 8px; }}

@@ -17,6 +17,8 @@ from .gallery import Gallery
 
 HALF = 664
 """Width of a half card, px: a plot with its axis and labels (622 + 2 x 4), and the padding."""
+MANY = 16
+"""A section of more cards than this waits until somebody asks for it."""
 PICK = "pick_"
 
 
@@ -26,6 +28,8 @@ def show(workspace: Workspace, groups: list[Group], looking: Mapping[str, Any], 
         st.subheader(group.title, anchor=False)
         if group.description:
             st.markdown(group.description)
+        if len(group.cards) > MANY and not st.toggle(f"Show {len(group.cards)} charts", key=f"show {group.title}"):
+            continue
         for row in rows(group.cards):
             with st.container(horizontal=True, gap="medium"):
                 for card in row:
@@ -73,9 +77,7 @@ def for_streamlit(drawing: Drawing) -> dict[str, Any]:
     Vega) does not survive: lists travel as one text, and are split again in the browser.
     """
     spec = {"autosize": "pad", **copy.deepcopy(dict(drawing.spec))}
-    lists = {
-        name: fields for name, rows in drawing.datasets.items() if (fields := {k for row in rows for k, v in row.items() if isinstance(v, list)})
-    }
+    lists = {name: {k for row in rows for k, v in row.items() if isinstance(v, list)} for name, rows in drawing.datasets.items()}
     _split_again(spec, lists)
     return {**spec, "datasets": {name: _without_lists(rows) if lists[name] else rows for name, rows in drawing.datasets.items()}}
 

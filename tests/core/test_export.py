@@ -1,0 +1,211 @@
+"""Films of cards, and reports as one HTML file: what is in the file; tests/app drives it in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small import STEPS, small_workspace
+
+import strobe
+from strobe import Frame, Number, Renderer, StrobeError, hookimpl
+from strobe.cards import cards_of, resolve
+from strobe.errors import UsageError
+from strobe.export import chosen_steps, events_of, metrics_at, nearest, opening_step, write_html
+from strobe.film import Reel, shoot
+from strobe.report import Panel, Report, Section
+
+PANELS = ["loss_curves", "frequency_spectrum", "neuron_map", "trajectory_plane", "phase_table"]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory):
+    return small_workspace(tmp_path_factory.mktemp("export") / "workspace")
+
+
+def cards(small, *panels: Panel):
+    workspace, run = small
+    return cards_of(resolve(workspace, Report(title="x", sections=[Section(title="y", panels=list(panels))]), run))
+
+
+# --- films -------------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("renderer", [*PANELS, "attention_map", "neuron_clusters"])
+def test_a_film_shows_what_drawing_each_step_shows(small, renderer: str) -> None:
+    (card,) = cards(small, Panel(renderer=renderer))
+    reel, cursor = Reel(), {"layer": 0, "neuron": 3}
+    film = shoot(card, STEPS, cursor, reel)
+    assert len(film.specs) == 1
+    for step, shot in zip(STEPS, film.shots, strict=True):
+        drawn = card.draw({**cursor, "step": step})
+        assert film.specs[shot.spec] == drawn.spec
+        assert {name: reel.rows[i] for name, i in shot.datasets.items()} == drawn.datasets
+
+
+def test_a_step_change_changes_something(small) -> None:
+    for card in cards(small, *[Panel(renderer=name) for name in PANELS[:4]]):
+        film = shoot(card, STEPS, {"layer": 0, "neuron": 3}, Reel())
+        assert len({json.dumps(s.datasets) for s in film.shots}) == len(STEPS), card.title
+
+
+class Counting(Renderer):
+    """Counts how often it draws."""
+
+    slots = {"y": Number()}
+    over = ("step",)
+    drawn: list[int] = []
+
+    @hookimpl
+    def render(self, frame: Frame) -> alt.LayerChart:
+        from strobe import charts
+
+        self.drawn.append(frame.cursor["step"])
+        steps = charts.step_axis(STEPS)
+        return alt.layer(*charts.cursor_rule(frame.cursor, steps, height=50))
+
+
+def test_a_card_in_which_only_the_cursor_moves_is_drawn_three_times(small) -> None:
+    small[0].registry.add(Counting)
+    (card,) = cards(small, Panel(renderer="counting", table="weight_norms"))
+    reel = Reel()
+    film = shoot(card, STEPS, {}, reel)
+    assert card.view.renderer.drawn == [0, 10, 30]
+    assert [reel.rows[s.datasets["cursor"]][0]["step"] for s in film.shots] == list(STEPS)
+
+
+class Titled(Renderer):
+    """Breaks the rule: the step stands in the specification."""
+
+    slots = {"y": Number()}
+
+    @hookimpl
+    def render(self, frame: Frame) -> alt.Chart:
+        step = frame.cursor["step"]
+        if step == 20:
+            raise StrobeError("not at this step")
+        return alt.Chart(alt.Data(values=[{"x": 1}])).mark_point().encode(x="x:Q").properties(title=f"step {min(step, 10)}")
+
+
+def test_other_specifications_are_kept_per_step_and_a_problem_stays_at_its_step(small) -> None:
+    small[0].registry.add(Titled)
+    (card,) = cards(small, Panel(renderer="titled", table="weight_norms"))
+    film = shoot(card, STEPS, {}, Reel())
+    assert [spec["title"] for spec in film.specs] == ["step 0", "step 5", "step 10"]
+    assert [s.spec for s in film.shots] == [0, 1, 2, -1, 2]
+    assert [s.problem for s in film.shots] == ["", "", "", "not at this step", ""]
+
+
+def test_a_pinned_step_is_one_picture(small) -> None:
+    (card,) = cards(small, Panel(renderer="frequency_spectrum", cursor={"step": 10}))
+    film = shoot(card, STEPS, {}, Reel())
+    assert len({json.dumps(s.datasets) for s in film.shots}) == 1
+
+
+def test_equal_rows_are_kept_once() -> None:
+    reel = Reel()
+    assert [reel.keep(rows) for rows in ([{"a": 1}], [{"a": 2}], [{"a": 1}])] == [0, 1, 0]
+    assert reel.rows == [[{"a": 1}], [{"a": 2}]]
+
+
+# --- steps -------------------------------------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=2, max_size=200, unique=True), st.lists(st.floats(0, 10**6), max_size=6), st.integers(2, 80))
+def test_chosen_steps_are_checkpoints_with_both_ends(steps: list[int], events: list[float], most: int) -> None:
+    steps = sorted(steps)
+    chosen = chosen_steps(steps, events, most)
+    assert set(chosen) <= set(steps)
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) == min(most, len(steps))
+    assert {steps[0], steps[-1]} <= set(chosen)
+    if most >= len(events) + 2:
+        assert {steps[nearest(steps, e)] for e in events} <= set(chosen)
+
+
+def test_an_export_of_one_step_is_refused() -> None:
+    with pytest.raises(UsageError, match="shows no change"):
+        chosen_steps(STEPS, [], 1)
+
+
+def test_a_page_opens_at_the_turn_when_there_was_one() -> None:
+    assert opening_step(STEPS, {"memorised": 4.0, "generalised": 17.0}) == 20
+    assert opening_step(STEPS, {"memorised": 4.0}) == 30
+
+
+def test_metrics_are_those_of_the_latest_step_not_after(small) -> None:
+    run = small[1]
+    recorded = run.metrics.set_index("step")
+    words = metrics_at(run, STEPS)
+    assert len(words) == len(STEPS)
+    assert float(words[-1]["train loss, nats"]) == pytest.approx(recorded["train_loss"].loc[30], rel=0.01)
+    assert words[-1]["test accuracy"].endswith("%")
+
+
+def test_events_come_in_order(small) -> None:
+    steps = list(events_of(*small).values())
+    assert steps == sorted(steps)
+
+
+# --- the file ----------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def page(small, tmp_path_factory: pytest.TempPathFactory) -> str:
+    workspace, run = small
+    sections = [Section(title="All <b>", panels=[*[Panel(renderer=name) for name in PANELS], Panel(renderer="missing_one")])]
+    report = Report(title="A </script> title {{data}}", description="of & all", sections=sections)
+    return write_html(workspace, report, run, tmp_path_factory.mktemp("html") / "sub" / "x.html").read_text("utf-8")
+
+
+def content(page: str) -> Any:
+    return json.loads(re.search(r'<script id="report" type="application/json">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def test_the_file_asks_for_nothing_from_elsewhere(page: str) -> None:
+    markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", markup)
+    assert "@import" not in markup
+    assert "url(" not in markup
+    assert "<script src" not in page
+
+
+def test_words_of_the_report_are_text_and_not_markup(page: str) -> None:
+    assert "<h1>A &lt;/script&gt; title {{data}}</h1>" in page
+    assert "All &lt;b&gt;" in page
+    assert page.count("</script>") == 3
+
+
+def test_the_file_says_what_it_is(page: str) -> None:
+    assert f'content="Strobe {strobe.__version__}"' in page
+    for words in (f"Strobe {strobe.__version__}", "run small", "modular_addition", "p=13", "d_mlp=16", "5 checkpoints", "neuron 0"):
+        assert words in page
+
+
+def test_the_file_holds_every_step_of_every_card(page: str) -> None:
+    data = content(page)
+    assert data["steps"] == list(STEPS)
+    assert [len(film["shots"]) for film in data["films"]] == [len(STEPS)] * (len(PANELS) + 1)
+    assert [len(film["specs"]) for film in data["films"]] == [1] * len(PANELS) + [0]
+    positions = {i for film in data["films"] for shot in film["shots"] for i in shot.get("datasets", {}).values()}
+    assert positions == set(range(len(data["rows"])))
+    assert "no renderer 'missing_one'" in data["films"][-1]["shots"][0]["problem"]
+
+
+def test_a_thinned_file_says_so(small, tmp_path: Path) -> None:
+    workspace, run = small
+    report = Report(title="x", sections=[Section(title="y", panels=[Panel(renderer="phase_table")])])
+    ticks: list[tuple[int, int]] = []
+    text = write_html(workspace, report, run, tmp_path / "x.html", most_steps=3, theme="strobe_dark", progress=lambda *n: ticks.append(n)).read_text(
+        "utf-8"
+    )
+    assert "3 of the run&#x27;s 5 checkpoints are in this file" in text
+    assert len(content(text)["steps"]) == 3
+    assert 'data-theme="strobe_dark"' in text
+    assert ticks == [(1, 1)]

@@ -1,0 +1,29 @@
+"""A workspace with one small trained and analyzed run, made in seconds: p = 13, five checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from strobe import Training, Workspace
+from strobe.runs import Run
+
+STEPS = (0, 5, 10, 20, 30)
+FAMILY = {"p": 13, "d_model": 16, "n_heads": 2, "d_mlp": 16, "fraction": 0.5}
+
+
+SHOWN = [
+    *["weight_norms", "effective_dimensionality", "dominant_frequencies", "key_frequencies", "parameter_trajectory", "phases"],
+    *["neuron_frequency", "activation_maps", "attention_maps", "head_frequency", "loss_and_accuracy", "progress_measures"],
+]
+"""The analyzers that the default report draws."""
+
+
+def small_workspace(root: Path, analyzers: Iterable[str] = SHOWN, *, name: str = "small") -> tuple[Workspace, Run]:
+    """A workspace and its run, with the results of `analyzers`."""
+    workspace = Workspace(root)
+    schedule = "at:" + ",".join(map(str, STEPS[1:]))
+    run = workspace.train("modular_addition", name=name, training=Training(epochs=30, lr=1e-2, schedule=schedule), **FAMILY)
+    if wanted := list(analyzers):
+        assert not workspace.analyze(run, wanted).failures
+    return workspace, run
