@@ -45,6 +45,10 @@ def tables(p: int, *, neurons: int = 32, heads: int = 4) -> dict[str, pd.DataFra
         "circuits": pd.DataFrame([_circuit(s, c, h, rng) for s in STEPS for c in ("OV", "QK") for h in range(heads)]),
         "query_frequency": pd.DataFrame([_query(s, h, key, p, rng) for s in STEPS for h in range(heads) for key in (0, 1)]),
         "attention_entropy": pd.DataFrame([row for s in STEPS for row in _entropies(s, heads, rng)]),
+        "centroid_planes": pd.DataFrame([_plane(s, int(k), p, rng) for s in STEPS for k in keys]),
+        "representation_geometry": pd.DataFrame([_geometry(s, site, n_k, rng) for s in STEPS for site in ("resid_pre", "resid_post")]),
+        "coarseness": pd.DataFrame([_coarseness(s, kind, i, rng) for s in STEPS for kind, n in (("neuron", 9), ("head", heads)) for i in range(n)]),
+        "dormant_neurons": pd.DataFrame([row for s in STEPS for row in _dormant(s, rng)]),
         "parameter_trajectory": pd.DataFrame([row for i, s in enumerate(STEPS) for row in _path(i, s)]),
     }
 
@@ -202,6 +206,33 @@ def _query(step: int, head: int, key: int, p: int, rng: np.random.Generator) -> 
 def _entropies(step: int, heads: int, rng: np.random.Generator) -> list[dict[str, Any]]:
     values = lambda n: {"entropy": np.log(n) * (share := rng.random()), "normalised": share, "keys": n}  # noqa: E731
     return [{"step": step, "layer": 0, "head": h, "query": q, **values(q + 1)} for h in range(heads) for q in (1, 2)]
+
+
+def _plane(step: int, k: int, p: int, rng: np.random.Generator) -> dict[str, Any]:
+    angle = 2 * np.pi * k * np.arange(p) / p
+    places = (1 + step) * np.stack([np.cos(angle), 0.5 * np.sin(angle)], 1) + rng.standard_normal((p, 2))
+    share = 0.001 if step == 0 else rng.random()
+    return {"step": step, "layer": 0, "site": "resid_post", "frequency": k, "share": share, "axis_ratio": 0.5, "coordinates": places}
+
+
+def _geometry(step: int, site: str, n_k: int, rng: np.random.Generator) -> dict[str, Any]:
+    known = site == "resid_post"
+    numbers = {"snr": rng.random(), "alignment": None if step == 500 else rng.random(), "alignment_null_95": 0.07}
+    arrays = {"frequency_shares": rng.dirichlet(np.ones(n_k)), "axis_ratios": rng.random(n_k)}
+    measured = {name: value if known else None for name, value in (numbers | arrays).items()}
+    return {"step": step, "layer": 0, "site": site, "reason": None if known else "the same vector for every input", **measured}
+
+
+def _coarseness(step: int, kind: str, i: int, rng: np.random.Generator) -> dict[str, Any]:
+    constant = kind == "neuron" and i == 0
+    shares = dict.fromkeys(("low_frequency_energy", "variance_preserved", "gradient_over_std"), None if constant else rng.random())
+    unit = {"neuron": i if kind == "neuron" else None, "head": i if kind == "head" else None}
+    return {"step": step, "layer": 0, "kind": kind, **unit, **shares, "gradient": 0.1, "std": 0.2}
+
+
+def _dormant(step: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    counts = lambda: {"neurons": 32, "dormant": int(rng.integers(0, 9)), "dead": int(rng.integers(0, 3))}  # noqa: E731
+    return [{"step": step, "layer": 0, "split": split, **counts()} for split in ("train", "all")]
 
 
 UNITS = {"participation_ratio_sigma": "1", "participation_ratio_lambda": "1", "full_loss": "nats"}
