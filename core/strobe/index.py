@@ -97,17 +97,17 @@ class Index:
     # --- results ---------------------------------------------------------------------------------------------------------------------------
 
     def _result(self, path: str, folder: Path) -> list[tuple[str, dict[str, Any]]]:
-        size = sum(f.stat().st_size for f in folder.glob("*.parquet"))
+        stats = [s for f in folder.glob("*.parquet") if (s := _stat(f)) is not None]  # an analysis may merge parts meanwhile
+        size, written = sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
         analyzer, run, probe, key = folder.parts[-4:]
         try:
             address = self.workspace.store.address_at(folder)
             if address is None or address.analyzer.startswith("_"):
                 return []
             found = [("results", {**self._result_row(address), "path": path, "bytes": size})]
-            written = max(f.stat().st_mtime_ns for f in folder.glob("*.parquet"))
             events = self._events(address) if address.analyzer == PHASES else ()
             return found + [("phase_events", {**row, "path": path, "written": written}) for row in events]
-        except StrobeError as e:
+        except (StrobeError, OSError) as e:
             return [("results", {"path": path, "analyzer": analyzer, "key": key, "run": run, "probe": probe, "bytes": size, "problem": str(e)})]
 
     def _result_row(self, a: Address) -> dict[str, Any]:

@@ -33,6 +33,7 @@ GRACE = 0.5
 """Seconds a child has after SIGTERM before it is killed."""
 IDLE = 10.0
 """Seconds of an empty queue after which a background worker ends."""
+ALMOST = 1 - 1e-9
 PROGRAM = ("-P", "-m", "strobe.worker")
 
 Work = Callable[[JobStore, Job, "Meter"], None]
@@ -207,7 +208,8 @@ class Meter:
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         moved = max(done - self._done, 0)
-        self.progress += (1 - self.progress) * moved / (max(total, done) - done + moved + 1)
+        share = moved / (max(total, done) - done + moved + 1)
+        self.progress = min(self.progress + (1 - self.progress) * share, ALMOST)
         self._done = max(done, self._done)
         self._write(done, total, note)
 

@@ -204,7 +204,7 @@ def _detach(workspace: Workspace, kind: str, requests: Sequence[Mapping[str, Any
         print(f"job {job.id}: {job.title}{'' if job.state == 'queued' else f' ({job.state} already)'}")
     if queued:
         ensure_worker(workspace.root)
-        where = f" --workspace {workspace.root}"
+        where = "" if workspace.root == Path("strobe-workspace") else f" --workspace {workspace.root}"
         print(f"next: strobe jobs list{where}, strobe jobs logs {queued[0].id} -f{where}, strobe jobs cancel {queued[0].id}{where}")
 
 
