@@ -106,6 +106,7 @@ def _bind(plugin: Plugin, settings: Mapping[str, Any]) -> Bound:
         tuple(cls.sites.items()),
         tuple(cls.families),
         cls.scope,
+        tuple((name, tuple(values)) for name, values in cls.where.items()),
     )
 
 

@@ -17,7 +17,8 @@ class Analyzer(Plugin):
 
     Class attributes (assign without annotation):
     `sites` what to capture, pattern -> positions; `consumes` analyzers whose rows it reads; `scope` `"runs"` for one table over several runs;
-    `families` names of the families it applies to (empty: all); `opt_in` True to run only when asked for by name.
+    `families` names of the families it applies to (empty: all); `where` values that parameters of the family must have, `{"operation": ("a+b",)}`
+    (a family without such a parameter passes); `opt_in` True to run only when asked for by name.
     """
 
     Row: ClassVar[type[BaseRow]]
@@ -25,8 +26,9 @@ class Analyzer(Plugin):
     consumes: ClassVar[str | Sequence[str]] = ()
     scope: ClassVar[Literal["run", "runs"]] = "run"
     families: ClassVar[Sequence[str]] = ()
+    where: ClassVar[Mapping[str, Sequence[Any]]] = {}
     opt_in: ClassVar[bool] = False
-    class_attributes: ClassVar[frozenset[str]] = frozenset({"Row", "sites", "consumes", "scope", "families", "opt_in"})
+    class_attributes: ClassVar[frozenset[str]] = frozenset({"Row", "sites", "consumes", "scope", "families", "where", "opt_in"})
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -44,7 +44,10 @@ class Results(dict[str, "pd.DataFrame"]):
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """A named, stored batch of inputs: `inputs` [batch, pos], `targets` [batch], `splits` name -> mask [batch], `table` one row per input."""
+    """A named, stored batch of inputs: `inputs` [batch, pos], `targets` [batch], `splits` name -> mask [batch], `table` one row per input.
+
+    Inputs that have no answer belong in no split; then `splits` also holds `all`, the ones that have.
+    """
 
     name: str
     inputs: torch.Tensor
@@ -78,10 +81,10 @@ class Outputs:
         return torch.nn.functional.cross_entropy(self.logits.double(), self.targets, reduction="none")
 
     def split(self, name: str) -> torch.Tensor:
-        """Boolean mask [batch] of a split: `all`, or one the probe names (`train`, `test`)."""
+        """Boolean mask [batch] of a split the probe names (`train`, `test`), or of `all`: every input, unless the probe names fewer as its `all`."""
         import torch
 
-        if name == "all":
+        if name == "all" and name not in self.splits:
             return torch.ones(len(self.targets), dtype=torch.bool)
         if name not in self.splits:
             raise StrobeError(f"no split {name!r}{did_you_mean(name, ['all', *self.splits])}")

@@ -89,6 +89,11 @@ class Family(Plugin):
         """Logits [batch, classes] at the read-out position, calling `tap` at each site on the way. May raise `Stop` through the tap."""
         raise self._missing("forward")
 
+    @property
+    def loss_unit(self) -> str:
+        """What `loss` is measured in; charts of the recorded losses say it."""
+        return "nats"
+
     def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss per input in nats [batch], in the precision of the logits it is given: cross-entropy unless a family says otherwise."""
         import torch

@@ -40,6 +40,7 @@ class Bound:
     sites: tuple[tuple[str, Positions], ...] = ()
     families: tuple[str, ...] = ()
     scope: str = "run"
+    where: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
     @property
     def is_step(self) -> bool:
@@ -156,6 +157,10 @@ def not_applicable(bound: Mapping[str, Bound], name: str, run: RunFacts) -> str:
     b = bound[name]
     if b.families and run.family not in b.families:
         return f"made for {', '.join(b.families)}, this run is {run.family}"
+    parameters = run.identity.get("parameters", {})
+    for parameter, values in b.where:
+        if parameters.get(parameter, values[0]) not in values:
+            return f"made for {parameter} {', '.join(map(str, values))}, this run has {parameter} {parameters[parameter]}"
     if missing := unmatched(b.requests(run.read_out), run.sites) if b.category in PASS else []:
         return f"{run.family} has no site {', '.join(missing)}"
     for upstream in b.upstream:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -234,7 +235,7 @@ def describe(family_name: str, family: Family, training: Training, name: str, gi
     """run.json of a new run. Its identity covers everything that moves the trajectory, and ends its readable name."""
     acts = [(a.name, a.code) for a in acting]
     identity = fingerprint(family_name, family.identity(), training.identity(), acts, versions()["torch"])
-    said = [f"{key}{value}" for key, value in given.items() if key in type(family).model_fields]
+    said = [re.sub(r"[^\w.]+", "_", f"{key}{value}") for key, value in given.items() if key in type(family).model_fields]
     return RunRecord(
         name=name or "-".join([family_name, *said, identity[:4]]),
         family=family_name,

@@ -332,7 +332,7 @@ def objective(run: Run, probe: Probe) -> Any:
     """(weights, split) -> mean loss on a split of the probe, differentiable."""
 
     def mean_loss(weights: Mapping[str, torch.Tensor], split: str) -> torch.Tensor:
-        rows = slice(None) if split == "all" else probe.splits[split]
+        rows = slice(None) if split == "all" and "all" not in probe.splits else probe.splits[split]
         logits = run.family.forward(weights, probe.inputs[rows], Tap())
         return run.family.loss(logits.double(), probe.targets[rows]).mean()
 

@@ -80,6 +80,7 @@ def _analyzer(plugin: Plugin, cls: Any) -> dict[str, Any]:
         "sites": {pattern: repr(where) for pattern, where in cls.sites.items()},
         "consumes": list(cls.upstream()),
         "families": list(cls.families),
+        "where": {name: " or ".join(map(str, values)) for name, values in cls.where.items()},
         "columns": [{**vars(c), "dims": list(c.dims)} for c in declared(cls.Row).values()],
     }
 
@@ -91,7 +92,7 @@ def print_plugin(entry: dict[str, Any]) -> None:
         print(f"  {entry['why']}")
     if entry.get("description"):
         print(textwrap.indent(entry["description"], "  "))
-    for name in ("arguments", "sites", "consumes", "families", "slots", "over", "at"):
+    for name in ("arguments", "sites", "consumes", "families", "where", "slots", "over", "at"):
         if entry.get(name):
             print(f"  {name}: {entry[name] if isinstance(entry[name], dict) else ', '.join(map(str, entry[name]))}")
     for setting in entry.get("settings", []):

@@ -21,7 +21,7 @@ class ActivationMaps(Analyzer):
     """
 
     sites = {"blocks.*.mlp.post": Last()}
-    families = ("modular_addition",)
+    families = ("modular_addition", "modular_mlp")
 
     size: int = Field(28, ge=2)
 

@@ -21,7 +21,7 @@ class AxisRatio(Analyzer):
     Cost: no forward, small matrix products and closed forms of 2 x 2: 7 ms at p=113.
     """
 
-    families = ("modular_addition",)
+    families = ("modular_addition", "modular_mlp")
 
     class Row(strobe.Row):
         view: str = dim("weight matrix, expressed over residues")

@@ -21,7 +21,7 @@ class DominantFrequencies(Analyzer):
     Source: Nanda et al. 2301.05217. Cost: no forward, small matrix products: 6 ms at p=113.
     """
 
-    families = ("modular_addition",)
+    families = ("modular_addition", "modular_mlp")
 
     class Row(strobe.Row):
         view: str = dim("weight matrix, expressed over residues")

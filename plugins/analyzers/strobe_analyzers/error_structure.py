@@ -21,7 +21,8 @@ class ErrorStructure(Analyzer):
     """
 
     consumes = "input_trace"
-    families = ("modular_addition",)
+    families = ("modular_addition", "modular_mlp")
+    where = {"operation": ("a+b",)}
 
     class Row(strobe.Row):
         step: int = dim("training step of the checkpoint")

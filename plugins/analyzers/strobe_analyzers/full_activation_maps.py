@@ -19,7 +19,7 @@ class FullActivationMaps(Analyzer):
     """
 
     sites = {"blocks.*.mlp.post": Last()}
-    families = ("modular_addition",)
+    families = ("modular_addition", "modular_mlp")
     opt_in = True
 
     neurons: list[int] = Field(default_factory=list)

@@ -23,7 +23,7 @@ class Gini(Analyzer):
     """
 
     consumes = "dominant_frequencies"
-    families = ("modular_addition",)
+    families = ("modular_addition", "modular_mlp")
 
     class Row(strobe.Row):
         view: str = dim("weight matrix, expressed over residues")

@@ -16,8 +16,8 @@ class InputTrace(Analyzer):
 
     For the grid of modular addition input a*p + b is the pair (a, b), so an array reshapes to a p x p map. An answer is right where rank is 0 and
     margin above 0. Confidence is the probability of the prediction, 1/classes to 1. `split` is the position in `splits` of the run's stored split
-    (255: none). Null arrays when a logit is not finite. Applies to any model with one answer per input.
-    Margins and confidences as float16 (3 digits). Cost at p=113: 12 ms; 100 KB before compression, 35 KB after.
+    (255: none). An input that has no answer, as a/b for b = 0, has rank 65,535 and margin NaN. Null arrays when a logit is not finite. Applies to
+    any model with one answer per input. Margins and confidences as float16 (3 digits). Cost at p=113: 12 ms; 100 KB before compression, 35 KB after.
     """
 
     class Row(strobe.Row):
@@ -36,17 +36,19 @@ class InputTrace(Analyzer):
         if logits.ndim != 2 or logits.shape[1] > 1 << 16:
             raise StrobeError(f"input_trace: needs one answer among at most 65,536 classes per input; got logits {list(logits.shape)}")
         finite = bool(logits.isfinite().all())
-        rank = maths.target_ranks(logits, targets)
+        answered = outputs.split("all")
+        rank = maths.target_ranks(logits, targets).masked_fill(~answered, 65535)
+        margin = maths.margins(logits, targets).clamp(-65504, 65504).masked_fill(~answered, torch.nan)
         prediction = logits.argmax(-1)
         names = [name for name in outputs.splits if name != "all"]
         yield self.Row(
             splits=",".join(names),
-            correct=int((prediction == targets).sum()) if finite else None,
+            correct=int((prediction == targets)[answered].sum()) if finite else None,
             inputs=len(targets),
             prediction=prediction.numpy().astype(np.uint16) if finite else None,
             rank=rank.numpy().astype(np.uint16) if finite else None,
             confidence=_confidence(logits).half().numpy() if finite else None,
-            margin=maths.margins(logits, targets).clamp(-65504, 65504).half().numpy() if finite else None,
+            margin=margin.half().numpy() if finite else None,
             split=_codes([outputs.split(name) for name in names], len(targets)),
         )
 

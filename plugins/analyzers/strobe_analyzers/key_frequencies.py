@@ -10,6 +10,8 @@ import torch
 import strobe
 from strobe import Analyzer, Checkpoints, Context, StrobeError, Weights, array, dim, hookimpl, maths, metric
 
+from .token_views import class_table
+
 
 class KeyFrequencies(Analyzer):
     """The frequencies a modular-addition network computes with, at every checkpoint and over the run.
@@ -20,7 +22,7 @@ class KeyFrequencies(Analyzer):
     Before circuits form nearly every frequency passes, so read a set together with `n_keys`. Cost: no forward; two matrix products per checkpoint.
     """
 
-    families = ("modular_addition",)
+    families = ("modular_addition", "modular_mlp")
     rule: Literal["W_L", "W_E"] = "W_L"
     threshold: float = 0.25
     union_below: float = 0.1
@@ -51,12 +53,12 @@ class KeyFrequencies(Analyzer):
 
     def _table(self, weights: Weights, p: int) -> torch.Tensor:
         if self.rule == "W_E":
+            if "embed.W_E" not in weights:
+                raise StrobeError("key_frequencies: this model has no embedding; use --set key_frequencies.rule=W_L")
             return weights["embed.W_E"][:p].double()  # [p, d_model]
-        written = weights.named("blocks.*.mlp.W_out")
-        if not written:
+        if not weights.named("blocks.*.mlp.W_in"):
             raise StrobeError("key_frequencies: this model has no MLP; use --set key_frequencies.rule=W_E")
-        unembed = weights["unembed.W_U"][:, :p].double()
-        return (weights[written[-1]].double() @ unembed).T  # [p, d_mlp], last layer
+        return class_table(weights, p)
 
     def _union(self, own: dict[int, np.ndarray | None], last: np.ndarray | None, losses: dict[int, float]) -> Row:
         generalising = [own[step] for step in own if losses.get(step, np.inf) < self.union_below]

@@ -32,7 +32,8 @@ class LogitFourier(Analyzer):
     """
 
     consumes = "key_frequencies"
-    families = ("modular_addition",)
+    families = ("modular_addition", "modular_mlp")
+    where = {"operation": ("a+b",)}
 
     class Row(strobe.Row):
         keys: str = dim("which frequencies: all, or the key frequencies own, last, union")

@@ -22,7 +22,7 @@ class NeuronDynamics(Analyzer):
     """
 
     consumes = "neuron_frequency"
-    families = ("modular_addition",)
+    families = ("modular_addition", "modular_mlp")
 
     threshold: float = Field(0.85, gt=0, le=1)
     thrashing_from: int = Field(2, ge=1)

@@ -22,7 +22,7 @@ class NeuronFrequency(Analyzer):
     """
 
     sites = {"blocks.*.mlp.post": Last()}
-    families = ("modular_addition",)
+    families = ("modular_addition", "modular_mlp")
 
     harmonics: Literal[1, 2] = 1
 

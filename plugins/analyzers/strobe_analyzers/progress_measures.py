@@ -30,7 +30,8 @@ class ProgressMeasures(Analyzer):
     """
 
     consumes = "key_frequencies"
-    families = ("modular_addition",)
+    families = ("modular_addition", "modular_mlp")
+    where = {"operation": ("a+b",), "objective": ("cross_entropy",)}
 
     keys: str = "union"
 

@@ -34,6 +34,7 @@ class RepresentationGeometry(Analyzer):
 
     sites = {f"blocks.*.{site}": Last() for site in ("resid_pre", "resid_mid", "mlp.post", "mlp.out", "resid_post")}
     families = ("modular_addition",)
+    where = {"operation": ("a+b",)}
 
     class Row(strobe.Row):
         layer: int = dim("layer")

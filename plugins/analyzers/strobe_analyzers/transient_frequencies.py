@@ -21,7 +21,7 @@ class TransientFrequencies(Analyzer):
     """
 
     consumes = "neuron_frequency"
-    families = ("modular_addition",)
+    families = ("modular_addition", "modular_mlp")
 
     threshold: float = Field(0.85, gt=0, le=1)
     cohort: float = Field(0.05, gt=0, le=1)

@@ -1,4 +1,4 @@
-"""The family `modular_addition`: a transformer without layer norm that learns (a + b) mod p from the tokens a, b, '='."""
+"""The family `modular_addition`: a transformer without layer norm that learns (a + b) mod p, or another operation, from the tokens a, b, '='."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 import strobe
 from strobe import Family, Probe, StrobeError
 
-from . import foreign, plain, structured
+from . import foreign, operations, plain, structured
+from .operations import Operation
 
 if TYPE_CHECKING:
     import torch
@@ -23,20 +24,21 @@ N_CTX = 3
 
 
 class ModularAddition(Family):
-    """A small transformer learning (a + b) mod p: it memorises first and generalises much later.
+    """A small transformer learning (a + b) mod p, or another `operation`: it memorises first and generalises much later.
 
     Tokens 0..p-1 are residues and p is '='; the answer is read at '=', over p classes. Learned positions, causal attention, no layer norm, no
     attention biases, embedding and unembedding untied. Setting and defaults of "Progress measures for grokking via mechanistic interpretability"
     (Nanda et al. 2023, arXiv:2301.05217, section 3).
     """
 
-    p: int = Field(113, ge=3, le=2000, description="modulus, and number of classes")
+    p: int = Field(113, ge=3, le=2000, description="modulus, and number of classes; a prime for a*b and a/b")
+    operation: Operation = Field("a+b", description="what the answer is, mod p; b = 0 of a/b has none and is in no split")
     d_model: int = Field(128, ge=1, description="width of the residual stream; a multiple of n_heads")
     n_heads: int = Field(4, ge=1, description="attention heads per layer")
     d_mlp: int = Field(512, ge=1, description="neurons per layer")
     n_layers: int = Field(1, ge=1, le=12, description="transformer blocks")
     activation: Literal["relu", "gelu", "square"] = Field("relu", description="of the neurons; square is x^2")
-    fraction: float = Field(0.3, gt=0, lt=1, description="share of the p*p inputs that are trained on")
+    fraction: float = Field(0.3, gt=0, lt=1, description="share of the inputs (p*p of them, p*(p-1) for a/b) that are trained on")
     seed: int = Field(0, ge=0, lt=2**63, description="of the initial weights")
     data_seed: int = Field(598, ge=0, lt=2**63, description="of the train/test split")
 
@@ -46,12 +48,14 @@ class ModularAddition(Family):
 
     @model_validator(mode="after")
     def _fits(self) -> ModularAddition:
+        operations.require_prime(self.operation, self.p)
         if self.d_model % self.n_heads:
             below = self.d_model - self.d_model % self.n_heads
             near = f"{below} or {below + self.n_heads}" if below else f"{self.n_heads}"
             raise ValueError(f"d_model={self.d_model} must be a multiple of n_heads={self.n_heads}: try d_model={near}")
         if not self.n_train:
-            raise ValueError(f"fraction={self.fraction} of {self.p**2} inputs leaves nothing to train on: raise fraction above {1 / self.p**2:.2g}")
+            n = operations.n_defined(self.operation, self.p)
+            raise ValueError(f"fraction={self.fraction} of {n} inputs leaves nothing to train on: raise fraction above {1 / n:.2g}")
         return self
 
     @property
@@ -61,11 +65,14 @@ class ModularAddition(Family):
     @property
     def n_train(self) -> int:
         """Trained inputs: int(fraction * p^2), 3,830 of 12,769 with the defaults."""
-        return int(self.fraction * self.p**2)
+        return int(self.fraction * operations.n_defined(self.operation, self.p))
 
     def identity(self) -> dict[str, Any]:
-        """Parameters, dtype, and the compute path: `structured` with one layer, else `plain`."""
-        return {**super().identity(), "compute_path": self.compute_path if self.n_layers == 1 else "plain"}
+        """Parameters, dtype, and the compute path: `structured` with one layer, else `plain`. Addition is not named: it was the only operation once,
+        and runs of that time keep their identity."""
+        whole = super().identity()
+        named = {name: value for name, value in whole["parameters"].items() if (name, value) != ("operation", "a+b")}
+        return {**whole, "parameters": named, "compute_path": self.compute_path if self.n_layers == 1 else "plain"}
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
         """Canonical parameter name -> shape. A checkpoint's `unembed.W_U` may have p + 1 columns: the forward drops the class of '='."""
@@ -144,24 +151,17 @@ class ModularAddition(Family):
 
     def split(self) -> dict[str, torch.Tensor]:
         """`train` and `test`: int64 indices x = a * p + b, the first int(fraction * p^2) of a permutation drawn from `data_seed`, and the rest."""
-        import torch
-
-        order = torch.randperm(self.p**2, generator=torch.Generator().manual_seed(self.data_seed))
-        return {"train": order[: self.n_train], "test": order[self.n_train :]}
+        return operations.split(self.operation, self.p, self.n_train, self.data_seed)
 
     def probes(self, split: Mapping[str, torch.Tensor]) -> dict[str, Callable[[], Probe]]:
         """`grid`: all p^2 inputs in the order x = a * p + b."""
         return {"grid": lambda: self._grid(split)}
 
     def _grid(self, split: Mapping[str, torch.Tensor]) -> Probe:
-        import pandas as pd
         import torch
 
-        a, b = torch.arange(self.p).repeat_interleave(self.p), torch.arange(self.p).repeat(self.p)
-        target = (a + b) % self.p
-        splits = {name: torch.zeros(self.p**2, dtype=torch.bool).index_fill_(0, indices.long(), True) for name, indices in split.items()}
-        table = pd.DataFrame({"a": a.numpy(), "b": b.numpy(), "target": target.numpy()})
-        return Probe("grid", torch.stack([a, b, torch.full_like(a, self.p)], 1), target, splits, table)
+        a, b = operations.pairs(self.p)
+        return operations.probe(self.operation, self.p, torch.stack([a, b, torch.full_like(a, self.p)], 1), split)
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """TransformerLens state dicts and those of the progress-measures code, under canonical names and orientation."""

@@ -29,13 +29,14 @@ class LossCurves(Renderer):
         if rows.empty:
             return charts.note("No loss was recorded for this run.", width=self.width)
         steps = charts.step_axis(rows["step"], width=self.width, scale=self.step_scale)
-        values = charts.value_axis(rows["value"], "loss, nats", height=self.height)
+        unit = "nats" if frame.family is None else frame.family.loss_unit
+        values = charts.value_axis(rows["value"], f"loss, {unit}", height=self.height)
         test = charts.Line.styled("test", "test", charts.colour("test_text"))
         lines = {"train": charts.Line.styled("train", "train"), "test": test}
         lines |= {name: charts.Line.styled(name, name) for name in ("restricted", "excluded")}
         lines = {name: line for name, line in lines.items() if (rows["series"] == name).any()}
         chart = charts.step_lines(rows, lines, steps, values, phases=frame.others.get("phases"), cursor=frame.cursor)
-        return charts.described(chart, f"Loss in nats over training steps, logarithmic where it spans three decades: {', '.join(lines)}.")
+        return charts.described(chart, f"Loss in {unit} over training steps, logarithmic where it spans three decades: {', '.join(lines)}.")
 
 
 def series(frame: Frame) -> Iterator[pd.DataFrame]:
