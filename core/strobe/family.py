@@ -89,6 +89,14 @@ class Family(Plugin):
         """Logits [batch, classes] at the read-out position, calling `tap` at each site on the way. May raise `Stop` through the tap."""
         raise self._missing("forward")
 
+    def fixed_forward(self, inputs: torch.Tensor) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
+        """Weights -> logits [batch, classes] over fixed inputs, for training with `device=cuda`: made once, then captured in a CUDA graph.
+
+        What depends on the inputs alone (checks, indices) belongs before the returned function. That function must read no value back (`.item()`,
+        `if tensor:`), have the same shapes every time, and agree with `forward` to 1e-5. Default: `forward` itself.
+        """
+        return lambda weights: self.forward(weights, inputs, Tap())
+
     @property
     def loss_unit(self) -> str:
         """What `loss` is measured in; charts of the recorded losses say it."""

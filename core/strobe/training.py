@@ -46,6 +46,9 @@ class Training(BaseModel):
     batch_seed: int = Field(0, ge=0, description="of the order of batches")
     clip: float | None = Field(None, gt=0, description="largest norm of the whole gradient; null: not clipped")
     freeze: tuple[str, ...] = Field((), description="patterns of parameters that keep their initial values, such as blocks.*.mlp.b_*")
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="cuda: an NVIDIA GPU, the whole update as one graph; sums in another order than the CPU"
+    )
     eval_every: int = Field(10, ge=1, description="epochs between test evaluations; every checkpoint has one too")
     schedule: str = Field("log:40", description="steps to keep: every:N, log:N, at:N,N, first-last:stride, and unions with +")
     state_every: int = Field(0, ge=0, description="keep optimizer state at every n-th checkpoint, to add checkpoints from there; 0: at the last only")
@@ -73,7 +76,8 @@ class Training(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """What moves the trajectory: everything but its length and what is kept of it."""
-        return self.model_dump(mode="json", exclude={"epochs", "schedule", "eval_every", "state_every"})
+        unmoving = {"epochs", "schedule", "eval_every", "state_every"}
+        return self.model_dump(mode="json", exclude=unmoving | ({"device"} if self.device == "cpu" else set()))
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,10 @@ def train(
     process made a step 150 times slower. Cost per epoch: a forward and a backward over the training split, plus a forward over the test split
     every `eval_every` epochs.
     """
-    weights = _leaves(family, training, resume)
+    if training.device == "cuda":
+        yield from _on_gpu(family, training, split, resume, keep, interventions)
+        return
+    weights = leaves(family, training, resume)
     optimizer = Optimizer(training, weights)
     if resume is not None:
         optimizer.restore(resume.state)
@@ -156,10 +163,21 @@ def train(
             optimizer.update(training.lr_at(step))
 
 
+def _on_gpu(
+    family: Family, training: Training, split: Split, resume: Saved | None, keep: Iterable[int] | None, interventions: Sequence[Intervention]
+) -> Iterator[Event]:
+    from .cuda_training import train_stack
+
+    if interventions:
+        raise UsageError("interventions act between kernels of an update, which device=cuda replays as a whole: use device=cpu")
+    for _, event in train_stack([family], training, [split], resume=None if resume is None else [resume], keep=keep):
+        yield event
+
+
 Leaves = dict[str, "torch.Tensor"]
 
 
-def _leaves(family: Family, training: Training, resume: Saved | None) -> Leaves:
+def leaves(family: Family, training: Training, resume: Saved | None) -> Leaves:
     """Parameters as leaves of autograd, from the start or from a checkpoint; frozen ones without gradient."""
     tensors = family.initial() if resume is None else resume.tensors
     frozen = {name for pattern in training.freeze for name in fnmatch.filter(tensors, pattern)}
