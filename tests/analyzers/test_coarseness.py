@@ -11,7 +11,7 @@ from strobe_analyzers.coarseness import Coarseness
 from strobe_families.modular_addition import ModularAddition
 
 SITE = "blocks.0.mlp.post"
-REFERENCE = {  # heads' '= -> a' map at step 25,000 of the real run, computed apart in float64: disc p/8, 14 x 14 antialiased, gradient, gradient / std
+REFERENCE = {  # heads' '= -> a' map at step 25,000 of the real run, computed apart in float64: disc p/8, 14 x 14 points, gradient, gradient / std
     0: (1.4789897488530883e-4, 2.7014652838912398e-5, 0.32751316279472353, 1.113668033693279),
     1: (9.770931911597368e-4, 1.9148420799696992e-4, 0.38353877031917316, 1.1180523421719024),
     2: (9.56181691957007e-4, 2.99378568990818e-4, 0.2628992688000649, 1.058128300850646),

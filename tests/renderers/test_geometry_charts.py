@@ -37,7 +37,8 @@ def test_planes_share_one_scale_per_frequency_and_order_the_phases() -> None:
     late = [r for r in rows if r["step"] == 25_000]
     turns = np.arctan2([r["y"] for r in late], [r["x"] for r in late]) / (2 * np.pi)
     assert np.mod(turns + 1e-6, 1) == pytest.approx([r["phase"] for r in late], abs=2e-6)
-    assert [(r["outline_x"], r["outline_y"]) for r in late] == pytest.approx([(r["x"], r["y"]) for r in late])
+    for axis in "xy":
+        assert [r[f"outline_{axis}"] for r in late] == pytest.approx([r[axis] for r in late])
     assert late[0]["class"] == late[-1]["class"] == 0  # closed
 
 
@@ -65,9 +66,7 @@ def test_geometry_leaves_out_axis_ratios_of_noise() -> None:
                 "step": s,
                 "layer": 0,
                 "site": "resid_post",
-                "snr": 1.0,
-                "alignment": 0.9,
-                "alignment_null_95": 0.07,
+                **numbers,
                 "frequency_shares": a,
                 "axis_ratios": a,
             }

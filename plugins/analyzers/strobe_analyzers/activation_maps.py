@@ -44,7 +44,7 @@ def _resampled(h: torch.Tensor, p: int, size: int) -> torch.Tensor:
     if size >= p:
         return maths.grid_maps(h).half()
     across = resampling(p, size)
-    rows = (across @ h.reshape(p, -1)).reshape(size, p, -1)  # [size, b, n]
+    rows = (across @ h.float().reshape(p, -1)).reshape(size, p, -1)  # [size, b, n]
     return (across @ rows).permute(2, 0, 1).half()  # [n, size, size]
 
 
