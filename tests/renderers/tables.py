@@ -50,6 +50,19 @@ def tables(p: int, *, neurons: int = 32, heads: int = 4) -> dict[str, pd.DataFra
         "coarseness": pd.DataFrame([_coarseness(s, kind, i, rng) for s in STEPS for kind, n in (("neuron", 9), ("head", heads)) for i in range(n)]),
         "dormant_neurons": pd.DataFrame([row for s in STEPS for row in _dormant(s, rng)]),
         "parameter_trajectory": pd.DataFrame([row for i, s in enumerate(STEPS) for row in _path(i, s)]),
+        "margins": pd.DataFrame(
+            [{"step": s, "split": "all", "minimum": s / 300 - 5, "p01": s / 300 - 3, "median": s / 200, "maximum": s / 150} for s in STEPS]
+        ),
+        "input_trace": pd.DataFrame([_trace(s, p, rng) for s in STEPS]),
+        "ablation": pd.DataFrame([row for s in STEPS for row in _ablation(s, keys, heads, rng)]).astype({"frequency": "Int64", "head": "Int64"}),
+        "events": _events(),
+        "parameter_velocity": pd.DataFrame(
+            [
+                {"group": g, "step": s, "previous_step": 0, "velocity": rng.random() / s}
+                for s in STEPS[1:]
+                for g in ("all", "embedding", "attention", "mlp")
+            ]
+        ),
     }
 
 
@@ -233,6 +246,37 @@ def _coarseness(step: int, kind: str, i: int, rng: np.random.Generator) -> dict[
 def _dormant(step: int, rng: np.random.Generator) -> list[dict[str, Any]]:
     counts = lambda: {"neurons": 32, "dormant": int(rng.integers(0, 9)), "dead": int(rng.integers(0, 3))}  # noqa: E731
     return [{"step": step, "layer": 0, "split": split, **counts()} for split in ("train", "all")]
+
+
+def _trace(step: int, p: int, rng: np.random.Generator) -> dict[str, Any]:
+    wrong = rng.random(p * p) > step / 3000
+    margin, confidence = np.where(wrong, -1.0, 1.0) * rng.random(p * p), rng.random(p * p).astype("float16")
+    return {
+        "step": step,
+        "correct": int((~wrong).sum()),
+        "rank": wrong.astype("uint16"),
+        "margin": margin.astype("float16"),
+        "confidence": confidence,
+    }
+
+
+def _ablation(step: int, keys: np.ndarray, heads: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    parts = [("cluster", int(k), None, 7) for k in keys] + [("committed", None, None, 14)] + [("head", None, h, None) for h in range(heads)]
+    return [
+        {"step": step, "part": part, "frequency": k, "head": h, "neurons": n, "split": "test", "loss": rng.random(), "full_loss": 1e-3, "inputs": 9}
+        for part, k, h, n in parts
+    ]
+
+
+def _events() -> pd.DataFrame:
+    found = [
+        ("memorised", "train_loss", 130, 120, 130),
+        ("cohort pruned", "neurons of k 3", 2000, 500, 2000),
+        ("turning point", "PC1", 500, 100, 2000),
+    ]
+    return pd.DataFrame(
+        [{"event": e, "subject": s, "at_step": u, "interpolated_step": float(u), "lower": a, "upper": b, "detail": ""} for e, s, u, a, b in found]
+    )
 
 
 UNITS = {"participation_ratio_sigma": "1", "participation_ratio_lambda": "1", "full_loss": "nats"}
