@@ -77,6 +77,12 @@ def test_every_precision_counts_alike(dtype):
     assert to_arrow(DormantNeurons.Row, [row]).table.num_rows == 1
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_many_half_precision_inputs_are_summed_in_single(dtype):
+    row = rows(torch.full((70_000, 2), 3.0, dtype=dtype), {"blocks.0.mlp.W_out": torch.ones(2, 1)})["all"]
+    assert row.utility == pytest.approx([3, 3])
+
+
 def test_no_inputs_no_rows():
     assert rows(torch.zeros(0, 4)) == {}
 

@@ -77,6 +77,7 @@ class Level(NamedTuple):
 def levels(h: torch.Tensor, probe: Probe) -> dict[str, Level]:
     """Split -> level of each neuron, from activations [batch, d_mlp]; `all` comes last."""
     size = h.abs() if bool(h.amin() < 0) else h  # after a ReLU there is nothing to take the absolute value of
+    size = size if size.dtype == torch.float64 else size.float()  # sums of 10^4 half-precision values are none
     masks = {name: mask for name, mask in probe.splits.items() if name != "all" and bool(mask.any())}
     masks["all"] = torch.ones(len(h), dtype=torch.bool)
     members = torch.stack(list(masks.values())).to(size)  # [split, batch]: one product sums every split, without copies of the activations
