@@ -64,5 +64,5 @@ def test_more_inputs_than_allowed_are_thinned_evenly():
 def test_agrees_with_the_reference_of_the_real_run(step):
     found = row(passed(step, "mlp.post").sites[SITE])
     erank, ratio = REFERENCE[step]
-    assert found.effective_rank == pytest.approx(erank, rel=2e-3)  # float32 activations: the smallest directions are rounding
+    assert found.effective_rank == pytest.approx(erank, rel=3e-3)  # float32 activations: the smallest directions are rounding
     assert found.participation_ratio_lambda == pytest.approx(ratio, rel=1e-6)
