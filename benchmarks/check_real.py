@@ -1,8 +1,8 @@
 """Every reference value of real runs against what Strobe computes: `python benchmarks/check_real.py DATA`.
 
-DATA is a folder of checkpoints with run.json and reference.json, or a folder of such folders; a published run beside it is checked too. Imports and
-analyzes into a temporary workspace, prints the worst relative error of each quantity, and exits with 1 when one is beyond its tolerance: 1e-6 for what
-is computed in float64 from weights, 1e-3 where a float32 forward is in between, none for counts and sets.
+DATA is a folder of checkpoints with run.json and reference.json, or a folder of such folders; a published run beside it is checked too. Imports
+and analyzes into a temporary workspace, prints the worst relative error of each quantity, and exits with 1 when one is beyond its tolerance:
+1e-6 for what is computed in float64 from weights, 1e-3 where a float32 forward is in between, none for counts and sets.
 """
 
 from __future__ import annotations

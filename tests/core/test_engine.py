@@ -668,6 +668,7 @@ class Deadly(Analyzer):
 '''
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_bytes_as_this_process(toy: Path, analyzers: list[str], tmp_path: Path) -> None:
     here, there = Workspace(toy), Workspace(shutil.copytree(toy, tmp_path / "there", copy_function=shutil.copy2))
     one = here.analyze("toy", analyzers)
@@ -677,10 +678,11 @@ def test_processes_give_the_same_bytes_as_this_process(toy: Path, analyzers: lis
     assert files(here) == files(there)
 
 
+@pytest.mark.slow
 def test_an_analyzer_that_kills_its_worker_is_found_and_everyone_else_is_served(toy: Path, tmp_path: Path) -> None:
     (tmp_path / "deadly.py").write_text(DEADLY)
     ws = Workspace(toy)
-    report = ws.analyze("toy", [f"{tmp_path}/deadly.py:Deadly", "weight_norms", "loss_and_accuracy"], executor="processes", workers=2)
+    report = ws.analyze("toy", [f"{tmp_path}/deadly.py:Deadly", "weight_norms", "loss_and_accuracy"], executor="processes", workers=1)
     assert [(f.analyzer, f.step, f.kind) for f in report.failures] == [("deadly", 10, "worker")]
     assert "worker process died" in report.failures[0].message
     assert set(ws.table("deadly")["step"]) == {0, 5, 15, 20}
