@@ -153,7 +153,7 @@ def _hidden_progress(t: Tables) -> Iterator[Check]:
     excluded = lambda step: t.one("progress_measures", "excluded_loss", split="train", step=step)  # noqa: E731
     restricted = lambda step: t.one("progress_measures", "restricted_loss", split="all", step=step)  # noqa: E731
     for step, out, within in ((1000, 0.003, 2.5), (3000, 0.94, 0.82), (4000, 3.96, 0.16)):
-        yield Check(6, f"excluded loss at {step}", lambda s=step: excluded(s), out, 0.005 if out > 0.1 else 0.0005)
+        yield Check(6, f"excluded loss at {step}", lambda s=step: excluded(s), out, 0.006 if out > 0.1 else 0.0005)  # 0.935 is told as 0.94
         yield Check(6, f"restricted loss at {step}", lambda s=step: restricted(s), within, 0.05 if within > 1 else 0.005)
     yield Check(6, "test loss at 4000", lambda: t.metrics["test_loss"][4000], 12.0, 0.05)
     yield Check(7, "leader of W_L at 3000", lambda: t.leader(3000), 24)

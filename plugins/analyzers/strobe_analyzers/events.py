@@ -236,7 +236,7 @@ def _falls(spectra: pd.DataFrame, after: float | None) -> Iterator[Found]:
             i = int(np.argmin(slope))
             if slope[i] < 0:
                 lower, upper = int(steps[i]), int(steps[i + 1])
-                detail = f"falls by {-slope[i] * 1e5:.1f} % per 1,000 steps"
+                detail = f"falls by {-np.expm1(slope[i] * 1e3):.0%} per 1,000 steps"
                 yield Found(
                     "steepest fall", "effective_dimensionality", f"PR of {name}", upper, lower, upper, float(slope[i]), "1/step", detail=detail
                 )

@@ -30,7 +30,8 @@ class EventTable(Renderer):
         if not len(data):
             return charts.note("No events were found in this run.", width=self.width)
         found = data.sort_values("at_step", kind="stable").head(self.rows).reset_index(drop=True)
-        shown = pd.DataFrame({"step": found["interpolated_step"].round().astype("Int64")})
+        apart = found["upper"] - found["lower"] > 1  # nothing lies between two steps in a row
+        shown = pd.DataFrame({"step": found["interpolated_step"].where(apart, found["at_step"]).round().astype("Int64")})
         shown["between"] = [f"{int(a):,} to {int(b):,}" if a != b else "–" for a, b in zip(found["lower"], found["upper"], strict=True)]
-        shown = shown.assign(event=found["event"], subject=found["subject"], detail=found["detail"].fillna("").str.slice(0, 60))
+        shown = shown.assign(event=found["event"], subject=found["subject"], detail=found["detail"].fillna(""))
         return charts.described(charts.text_grid(shown, titles=TITLES, width=self.width), "Table of the dated events of this run, in order of time.")
