@@ -1,0 +1,211 @@
+"""The app and the standalone file in a real browser: charts are drawn, the slider moves them, and nothing is asked of the network."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import fake_install
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from small import SHOWN, STEPS, small_workspace
+
+from strobe.export import write_html
+from strobe.report import Panel, Report, Section, default_report, file_of, save
+
+pytestmark = pytest.mark.browser
+ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
+PATIENCE = 25_000
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=chromium, args=ARGUMENTS.split())
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails its test when a script of it fails."""
+    tab = browser.new_page(viewport={"width": 1280, "height": 1400})
+    problems: list[str] = []
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    yield tab
+    tab.close()
+    assert problems == []
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds a third-party package, as pip would have installed it."""
+    folder = tmp_path_factory.mktemp("site")
+    fake_install.install(Path(__file__).parents[1] / "plugins" / "strobe-participation", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, site: Path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(site))
+        workspace, run = small_workspace(tmp_path_factory.mktemp("browser") / "workspace", [*SHOWN, "participation_ratio"])
+        panels = [Panel(renderer=name) for name in ("loss_curves", "frequency_spectrum", "neuron_map")]
+        save(Report(title="Few", sections=[Section(title="S", panels=panels)]), file_of(workspace, "few"))
+        yield workspace, run
+    sys.modules.pop("strobe_participation", None)
+
+
+@pytest.fixture(scope="module")
+def address(small, site: Path) -> Iterator[str]:
+    """The app, running, in an environment where the third-party package is installed."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
+    child = subprocess.Popen([sys.executable, "-c", START, str(small[0].root), str(port)], env={**os.environ, "PYTHONPATH": path}, cwd=site)
+    try:
+        _wait_for(f"http://localhost:{port}/_stcore/health", child)
+        yield f"http://localhost:{port}"
+    finally:
+        child.terminate()
+        child.wait(20)
+
+
+def _wait_for(url: str, child: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            assert child.poll() is None, "the app ended"
+            time.sleep(0.2)
+    pytest.fail(f"nothing answers at {url}")
+
+
+PICTURE = """card => [...document.querySelectorAll(`.st-key-card-${card} .vega-embed > :is(canvas, svg), .st-key-card-${card} .vega-embed .marks,
+    #card-${card} .vega-embed canvas`)].map(e => e.tagName === "CANVAS" ? e.toDataURL() : e.outerHTML.replace(/clip\\d+/g, "")).join()"""
+"""What a card shows: the pixels of a canvas, or the shapes of an SVG without the numbers of its clips."""
+
+
+def picture(page: Page, card: int) -> str:
+    return str(page.evaluate(PICTURE, card))
+
+
+def wait_for_change(page: Page, card: int, before: str) -> None:
+    page.wait_for_function(f"before => {{ const now = ({PICTURE})({card}); return now && now !== before }}", arg=before, timeout=PATIENCE)
+
+
+def chart(page: Page, card: int) -> Locator:
+    """The drawing in a card of the app, canvas or SVG."""
+    return page.locator(f".st-key-card-{card} .vega-embed .marks").first
+
+
+# --- the app -----------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_slider_moves_the_charts_of_the_app(page: Page, address: str) -> None:
+    page.goto(f"{address}/?report=few&step=10")
+    for card in (1, 2, 3):
+        expect(chart(page, card)).to_be_visible(timeout=PATIENCE)
+    before = {card: picture(page, card) for card in (1, 2, 3)}
+    page.get_by_role("slider").focus()
+    page.keyboard.press("ArrowRight")
+    for card in (1, 2, 3):
+        wait_for_change(page, card, before[card])
+    page.wait_for_function("new URL(location).searchParams.get('step') === '20'", timeout=PATIENCE)
+    assert page.locator("[data-testid=stException], [data-testid=stAlert]").count() == 0
+
+
+def test_the_default_report_draws_every_card_and_that_of_a_strangers_analyzer(page: Page, address: str, small) -> None:
+    cards = len(default_report(*small).panels)
+    page.goto(f"{address}/?report=default&step=10")
+    expect(chart(page, cards)).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("[class*='st-key-card-'] .vega-embed .marks")).to_have_count(cards, timeout=PATIENCE)
+    assert page.locator("[data-testid=stException], [data-testid=stAlert]").count() == 0
+    last = page.locator(f".st-key-card-{cards}")
+    expect(last).to_contain_text("Participation ratio")
+    expect(last).to_contain_text("How many singular values carry a weight matrix")
+    expect(last).to_contain_text("line_over_steps of participation_ratio")
+
+
+def test_a_click_on_a_mark_moves_the_cursor(page: Page, address: str, small) -> None:
+    workspace, _ = small
+    panels = [Panel(renderer="neuron_clusters"), Panel(renderer="neuron_map")]
+    save(Report(title="Clicks", sections=[Section(title="S", panels=panels)]), file_of(workspace, "clicks"))
+    page.goto(f"{address}/?report=clicks&step=20&neuron=0")
+    clusters = chart(page, 1)
+    expect(clusters).to_be_visible(timeout=PATIENCE)
+    expect(chart(page, 2)).to_be_visible(timeout=PATIENCE)
+    before = picture(page, 2)
+    box = clusters.bounding_box()
+    assert box is not None
+    clusters.click(position={"x": box["width"] * 0.6, "y": box["height"] * 0.4})
+    wait_for_change(page, 2, before)
+    assert page.evaluate("new URL(location).searchParams.get('neuron')") != "0"
+
+
+# --- the file ----------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def file(small, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace, run = small
+    panels = [Panel(renderer=name) for name in ("loss_curves", "frequency_spectrum", "neuron_map", "nothing_like_it", "phase_table")]
+    report = Report(title="Offline", sections=[Section(title="S", panels=panels)])
+    return write_html(workspace, report, run, tmp_path_factory.mktemp("file") / "offline.html", cursor={"step": 10})
+
+
+def opened(page: Page, file: Path) -> list[str]:
+    """Open the file; returns a list that fills with whatever it asks for."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    page.wait_for_function("document.body.dataset.step === '10'", timeout=PATIENCE)
+    expect(page.locator("#card-1 canvas")).to_be_visible(timeout=PATIENCE)
+    return asked
+
+
+def test_the_file_opens_offline_and_its_slider_moves_the_charts(page: Page, file: Path) -> None:
+    asked = opened(page, file)
+    page.wait_for_function("document.querySelectorAll('.chart canvas').length === 4", timeout=PATIENCE)
+    before = {card: picture(page, card) for card in (1, 2, 3)}
+    page.locator("#step").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.body.dataset.step === '20'", timeout=PATIENCE)
+    assert page.locator("#at").inner_text() == "20"
+    assert all(picture(page, card) != before[card] for card in before)
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("document.body.dataset.step === '10'", timeout=PATIENCE)
+    assert {card: picture(page, card) for card in (2, 3)} == {card: before[card] for card in (2, 3)}
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_a_card_that_cannot_be_drawn_says_why_in_the_file(page: Page, file: Path) -> None:
+    opened(page, file)
+    expect(page.locator("#card-4 .problem")).to_contain_text("no renderer 'nothing_like_it'")
+
+
+def test_the_file_plays_to_the_end_and_stops(page: Page, file: Path) -> None:
+    opened(page, file)
+    page.keyboard.press("End")
+    page.locator("#play").click()
+    expect(page.locator("#play")).to_have_attribute("aria-label", "pause")
+    page.wait_for_function(f"document.body.dataset.step === '{STEPS[-1]}'", timeout=PATIENCE)
+    expect(page.locator("#play")).to_have_attribute("aria-label", "play", timeout=PATIENCE)
+
+
+def test_events_and_data_of_the_file_are_at_hand(page: Page, file: Path) -> None:
+    opened(page, file)
+    page.locator("#events button", has_text="peak").click()
+    page.wait_for_function("document.body.dataset.step !== '10'", timeout=PATIENCE)
+    page.locator("#card-1 summary").click()
+    expect(page.locator("#card-1 td").nth(10)).to_be_visible()
