@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 import strobe
-from strobe import Family, Probe, StrobeError
+from strobe import Family, Probe, StrobeError, Tap
 
-from . import foreign, operations, plain, structured
+from . import fixed, foreign, operations, plain, structured
 from .operations import Operation
 
 if TYPE_CHECKING:
     import torch
-
-    from strobe import Tap
 
 N_CTX = 3
 """Tokens of an input: a, b and '='."""
@@ -137,6 +135,13 @@ class ModularAddition(Family):
         if self.n_layers == 1 and structured.enough(tap) and structured.applies(inputs, self.p):
             return structured.forward(self, weights, inputs, tap)
         return plain.forward(self, weights, inputs, tap)[:, -1]
+
+    def fixed_forward(self, inputs: torch.Tensor) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
+        """One layer: the structured path, rearranged for a GPU; it agrees with the forward to 1e-5."""
+        self._check(inputs)
+        if self.n_layers == 1 and structured.applies(inputs, self.p):
+            return fixed.forward(self, inputs)
+        return lambda weights: plain.forward(self, weights, inputs, Tap())[:, -1]
 
     def _check(self, inputs: torch.Tensor) -> None:
         if inputs.ndim != 2 or inputs.shape[1] != N_CTX:
