@@ -17,14 +17,13 @@ class MapConvergence(Analyzer):
     """Correlation of each neuron's and head's map with its own last one, per step, and the step from which it stays at `threshold` or above.
 
     Pearson correlation over the cells of the stored maps: -1..1, 1 at the last step, 0 for unrelated patterns; null where a map is constant. Heads
-    are taken at full resolution ('= -> a'); neurons at that of
-    `activation_maps` (28 x 28), where frequencies above 14 are attenuated: at p=113 a neuron's tile settles later than its full map (median correlation
-    on the real run 0.09, 0.71, 0.97 at steps 5,500, 10,000, 20,500; of the full maps 0.37, 0.94, 1.00). Where p is at most 28 the tile is the map.
-    Rows with a step hold a correlation; one row per
-    map without a step holds `converged_step` with its bracket (null for a map without a correlation at the end) beside its coarseness at the last
-    step; one row per layer and kind without a unit holds `coarse_first`, the rank correlation of converged_step with -low_frequency_energy: above 0
-    slow patterns settle first (null below three maps, or when all are alike). Cost: no forward, 1 ms per 100 maps and step; memory of one layer's
-    maps at two steps beside the tables. Derived from stored rows.
+    are taken at full resolution ('= -> a'); neurons at that of `activation_maps` (28 x 28), where frequencies above 14 are attenuated: at p=113 a
+    neuron's tile settles later than its full map (median correlation on the real run 0.09, 0.71, 0.97 at steps 5,500, 10,000, 20,500; of the full
+    maps 0.37, 0.94, 1.00). Where p is at most 28 the tile is the map.
+    Rows with a step hold a correlation; one row per map without a step holds `converged_step` with its bracket (null for a map without a
+    correlation at the end) beside its coarseness at the last step; one row per layer and kind without a unit holds `coarse_first`, the rank
+    correlation of converged_step with -low_frequency_energy: above 0 slow patterns settle first (null below three maps, or when all are alike).
+    Cost: no forward, 1 ms per 100 maps and step; memory of one layer's maps at two steps beside the tables. Derived from stored rows.
     """
 
     consumes = ("activation_maps", "attention_maps", "coarseness")
