@@ -78,7 +78,7 @@ def mix(inputs: torch.Tensor, p: int, heads: int) -> Callable[[torch.Tensor], to
             return torch.addcmul(weight[0] * values[0], weight[1], values[1]).flatten(1)
 
         @staticmethod
-        def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
             values, weight = ctx.saved_tensors  # [2, batch, head, d_head], [2, batch, head, 1]
             gradient = gradient.unflatten(-1, (heads, -1))
             along = (values * gradient).sum(-1, keepdim=True) * weight  # of the weights, times the weights
@@ -87,7 +87,7 @@ def mix(inputs: torch.Tensor, p: int, heads: int) -> Callable[[torch.Tensor], to
             place = by_type.setdefault(gradient.dtype, one_hot.to(gradient.dtype))
             return torch.stack([place[0] @ of_taken[0], place[1] @ of_taken[1]])
 
-    return Mix.apply  # type: ignore[no-any-return,no-untyped-call]
+    return Mix.apply
 
 
 def affine_over(inputs: torch.Tensor) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
@@ -103,8 +103,8 @@ def affine_over(inputs: torch.Tensor) -> Callable[[torch.Tensor, torch.Tensor, t
             return torch.addmm(bias, x, matrix)
 
         @staticmethod
-        def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
+        def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
             x, matrix = ctx.saved_tensors
             return gradient @ matrix.t(), x.t() @ gradient, ones.to(gradient.dtype) @ gradient
 
-    return Affine.apply  # type: ignore[no-any-return,no-untyped-call]
+    return Affine.apply

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 import strobe
-from strobe import Family, Probe, StrobeError
+from strobe import Family, Probe, StrobeError, Tap
 
 from . import operations
 from .activation import activation
@@ -18,7 +18,6 @@ from .operations import Operation
 if TYPE_CHECKING:
     import torch
 
-    from strobe import Tap
 
 W_E, W_IN, B_IN, W_U = "embed.W_E", "blocks.0.mlp.W_in", "blocks.0.mlp.b_in", "unembed.W_U"
 
@@ -99,9 +98,17 @@ class ModularMLP(Family):
         What enters the neurons is a row for a plus a row for b: the product with W_in is taken once per residue, not once per input. Equal to the
         plain module to 1e-5. Differentiable.
         """
+        self._check(inputs)
+        return self._logits(weights, inputs, tap)
+
+    def fixed_forward(self, inputs: torch.Tensor) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
+        """The forward, its inputs checked once."""
+        self._check(inputs)
+        return lambda weights: self._logits(weights, inputs, Tap())
+
+    def _logits(self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, tap: Tap) -> torch.Tensor:
         from torch.nn import functional as F
 
-        self._check(inputs)
         if tap.wants("embed"):
             tap("embed", weights[W_E][inputs])
         of_a, of_b = self._rows(weights)
