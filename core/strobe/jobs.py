@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .database import connect, guarded, opened, transaction
+from .database import NAME, connect, guarded, opened, transaction
 from .errors import StrobeError, UsageError
 
 if TYPE_CHECKING:
@@ -150,6 +150,11 @@ class JobStore:
         with self._database() as c:
             return c.execute(statement, values).rowcount
 
+    @property
+    def _absent(self) -> bool:
+        """Whether nobody has written yet: to look must not make a folder where there is none."""
+        return self._held is None and not (self.root / NAME).exists()
+
     def log(self, job: str) -> Path:
         """Where the output of a job lies."""
         return self.root / "jobs" / f"{job}.log"
@@ -186,19 +191,32 @@ class JobStore:
 
     def all(self, states: Sequence[str] = STATES) -> list[Job]:
         """Jobs in the order in which they were submitted."""
+        if self._absent:
+            return []
         with self._database() as c:
+            self._bury(c)
             marks = ", ".join("?" * len(states))
             return [_job(r) for r in c.execute(f"select * from jobs where state in ({marks}) order by created, rowid", tuple(states))]
 
     def get(self, name: str) -> Job:
         """A job by its id or the beginning of it. Raises `UsageError`."""
-        with self._database() as c:
-            found = c.execute("select * from jobs where substr(id, 1, length(?)) = ? order by created", (name, name)).fetchall() if name else []
+        if self._absent or not name:
+            found = []
+        else:
+            with self._database() as c:
+                self._bury(c)
+                found = c.execute("select * from jobs where substr(id, 1, length(?)) = ? order by created", (name, name)).fetchall()
         if len(found) == 1:
             return _job(found[0])
         if found:
             raise UsageError(f"job {name!r} could be {', '.join(r['id'] for r in found)}: write more of it")
         raise UsageError(f"no job {name!r} in {self.root}; `strobe jobs list` shows them")
+
+    def _bury(self, c: sqlite3.Connection) -> None:
+        """What is to be cancelled and has lost its worker is cancelled, also when no other worker ever comes."""
+        gone = "state = 'running' and cancel = 1 and lease < ?1"
+        if c.execute(f"select 1 from jobs where {gone}", (now := time.time(),)).fetchone():
+            c.execute(f"update jobs set state = 'cancelled', finished = ?1, updated = ?1, lease = null where {gone}", (now,))
 
     def cancel(self, name: str) -> Job:
         """End a job: at once when nobody runs it, else its worker ends the child. A job that has ended stays as it is."""
@@ -244,14 +262,15 @@ class JobStore:
                     return None
                 after = c.execute(
                     "update jobs set state = 'running', attempt = attempt + 1, lost = lost + (state = 'running'), owner = ?, host = ?, pid = null,"
-                    " mark = null, lease = ?, began = null, began_done = null, started = coalesce(started, ?), updated = ? where id = ? returning *",
+                    " mark = null, error = '', lease = ?, began = null, began_done = null, started = coalesce(started, ?), updated = ?"
+                    " where id = ? returning *",
                     (owner, host, now + lease, now, now, before["id"]),
                 ).fetchone()
                 return _job(before), _job(after)
 
     def _give_up(self, c: sqlite3.Connection, now: float) -> None:
+        self._bury(c)
         over = "finished = ?1, updated = ?1, lease = null where state = 'running' and lease < ?1"
-        c.execute(f"update jobs set state = 'cancelled', {over} and cancel = 1", (now,))
         why = f"its worker was lost {MOST_LOST} times without progress (killed, or out of memory)"
         c.execute(f"update jobs set state = 'failed', error = ?2, {over} and lost >= ?3", (now, why, MOST_LOST - 1))
 
@@ -268,9 +287,9 @@ class JobStore:
         return self._fenced("state = 'queued', owner = null, pid = null, lease = null", job.id, job.attempt)
 
     def finish(self, job: Job, state: str, error: str = "") -> bool:
-        """The end of an attempt; False when it was another's by then."""
-        progress, why = ("1.0", "''") if state == "done" else ("progress", "case when ? = '' then error else ? end")
-        values = () if state == "done" else (error, error)
+        """The end of an attempt; False when it was another's by then. What the attempt itself has explained stands before `error`."""
+        progress, why = ("1.0", "''") if state == "done" else ("progress", "case when error = '' then ? else error end")
+        values = () if state == "done" else (error,)
         change = f"state = ?, finished = ?, lease = null, progress = {progress}, error = {why}"
         return self._fenced(change, job.id, job.attempt, state, time.time(), *values)
 
@@ -322,6 +341,8 @@ class JobStore:
 
     def workers(self) -> list[dict[str, Any]]:
         """Workers that live."""
+        if self._absent:
+            return []
         with self._database() as c:
             rows = [dict(r) for r in c.execute("select * from workers where expires >= ?", (time.time(),))]
         here = os.uname().nodename

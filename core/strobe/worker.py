@@ -158,7 +158,8 @@ class Worker:
         elif child.ending == "cancelled" and code:
             store.finish(child.job, "cancelled")
         elif child.ending != "lost":
-            reason = "" if code >= 0 else f"its process was ended by signal {-code} (killed, out of memory, or a crash in native code); see its log"
+            signalled = f"its process was ended by signal {-code} (killed, out of memory, or a crash in native code); see its log"
+            reason = signalled if code < 0 else f"its process ended with status {code}; see its log"
             store.finish(child.job, "failed" if code else "done", reason)
         now = store.get(child.job.id)
         self.say(f"{now.id} {now.title}: {now.state}{f', {now.error}' if now.error else ''}")
@@ -271,7 +272,8 @@ def ensure_worker(root: Path, parallel: int = 0, idle: float = IDLE, program: Se
     if JobStore(root).workers():
         return False
     call = [sys.executable, *program, "launch", str(root.resolve()), "--parallel", str(parallel or cores()), "--idle", str(idle)]
-    subprocess.run(call, check=True, stdin=subprocess.DEVNULL)
+    if (status := subprocess.run(call, stdin=subprocess.DEVNULL).returncode) != 0:
+        raise StrobeError(f"no worker could be started in the background (status {status}): jobs stay queued; `strobe worker` does them")
     return True
 
 

@@ -186,6 +186,23 @@ def test_a_cancelled_job_whose_worker_is_lost_is_not_taken_over(store: JobStore)
     assert store.get(job.id).state == "cancelled"
 
 
+def test_a_cancelled_job_whose_worker_is_lost_ends_though_no_other_worker_comes(store: JobStore) -> None:
+    store.submit("tiny", prepared())
+    job = claimed(store)
+    store.cancel(job.id)
+    assert store.get(job.id).state == "running"
+    store._write("update jobs set lease = 0")
+    assert JobHandle(store, job.id).wait(1) == "cancelled"
+
+
+def test_looking_makes_no_folder(tmp_path: Path) -> None:
+    store = JobStore(tmp_path / "typo")
+    assert (store.all(), store.workers()) == ([], [])
+    with pytest.raises(UsageError, match="no job"):
+        store.get("abc")
+    assert not store.root.exists()
+
+
 def test_cancelling_what_has_ended_changes_nothing(store: JobStore) -> None:
     store.submit("tiny", prepared())
     store.finish(claimed(store), "done")

@@ -137,7 +137,7 @@ def test_progress_rises_with_every_count_and_ends_at_one(store: JobStore, start:
 
 def test_the_job_of_a_killed_worker_is_taken_over_and_goes_on(store: JobStore, start: Start) -> None:
     job = submit(store, n=12, seconds=0.1)
-    first = start(parallel=1, lease=1.5)
+    first = start(parallel=1, lease=2)
     child = counting(store, job)
     mark = start_mark(child.pid)
     first.kill()
@@ -145,7 +145,7 @@ def test_the_job_of_a_killed_worker_is_taken_over_and_goes_on(store: JobStore, s
     until(lambda: not runs(child.pid, mark), "the child of a killed worker ends")
     reached = events(store, job.id)[-1]
     before = job.progress
-    start(parallel=1, lease=1.5)
+    start(parallel=1, lease=2)
     counting(store, job, attempt=2)
     assert job.progress > before
     assert job.wait(PATIENCE) == "done"
@@ -159,14 +159,14 @@ def test_the_job_of_a_killed_worker_is_taken_over_and_goes_on(store: JobStore, s
 
 @pytest.mark.parametrize("both", [False, True], ids=["the worker", "the worker and its child"])
 def test_what_is_stopped_longer_than_its_lease_loses_the_job(store: JobStore, start: Start, both: bool) -> None:
-    job = submit(store, n=8, seconds=0.2)
-    first = start(parallel=1, lease=1)
+    job = submit(store, n=20, seconds=0.2)  # longer than a lease
+    first = start(parallel=1, lease=2)
     child = counting(store, job)
     mark = start_mark(child.pid)
     first.send_signal(signal.SIGSTOP)
     if both:
         os.kill(child.pid, signal.SIGSTOP)
-    start(parallel=1, lease=1)
+    start(parallel=1, lease=2)
     taken = counting(store, job, attempt=2)
     assert not runs(child.pid, mark), "whoever takes over ends what is left"
     first.send_signal(signal.SIGCONT)
@@ -180,7 +180,7 @@ def test_what_is_stopped_longer_than_its_lease_loses_the_job(store: JobStore, st
 
 def test_a_child_whose_worker_is_stopped_ends_by_itself(store: JobStore, start: Start) -> None:
     job = submit(store, n=200, seconds=0.1)
-    worker = start(parallel=1, lease=1)
+    worker = start(parallel=1, lease=2)
     child = counting(store, job)
     mark = start_mark(child.pid)
     worker.send_signal(signal.SIGSTOP)
@@ -284,6 +284,7 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Work
     until(lambda: not processes_of(workspace.root), "no process is left")
 
 
+@pytest.mark.slow
 def test_train_analyze_and_export_as_jobs(real: tuple[Workspace, Start], tmp_path: Path) -> None:
     workspace, start = real
     training = {"epochs": 20, "schedule": "every:5", "lr": 1e-2}
