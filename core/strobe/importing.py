@@ -251,6 +251,11 @@ def metric_rows(found: Found, csv: Path | None) -> list[dict[str, Any]]:
                 rows.setdefault(int(step), {})[name] = float(value)
     for row in _csv_rows(csv) if csv else []:
         rows.setdefault(int(row.pop("step")), {}).update(row)
+    decay = dict(_leaves(found.description)).get("weight_decay")
+    if decay is None:
+        return [{"step": step, **rows[step]} for step in sorted(rows)]
+    for values in rows.values():
+        values.setdefault("weight_decay", float(decay))
     return [{"step": step, **rows[step]} for step in sorted(rows)]
 
 

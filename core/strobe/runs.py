@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-METRICS = ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy", "lr")
+METRICS = ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy", "lr", "weight_decay")
 
 
 class RunRecord(BaseModel):
@@ -136,7 +136,7 @@ class Run:
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """What training recorded: step, train_loss, test_loss, train_accuracy, test_accuracy, lr; null where nothing was recorded."""
+        """What training recorded: step, losses in nats, accuracies, lr, weight_decay; null where nothing was recorded."""
         return read_metrics(self.folder / "metrics")
 
     def add_checkpoint(self, step: int, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -278,7 +278,7 @@ def _run_to_end(run: Run, training: Training, start: Saved | None, progress: OnE
         rows: list[dict[str, Any]] = []
         for event in events:
             if isinstance(event, Evaluated):
-                rows.append(event.row())
+                rows.append({**event.row(), "weight_decay": training.weight_decay})
                 if progress is not None:
                     progress(event.step, training.epochs, rows[-1])
             else:
@@ -362,7 +362,8 @@ def _insert(run: Run, events: Iterable[Any], missing: set[int], until: int, prog
         else:
             _must_equal(run, event)
             if pending:
-                rows = [saved.metrics.row() for saved in pending if saved.metrics is not None]
+                decay = training_of(run).weight_decay
+                rows = [{**saved.metrics.row(), "weight_decay": decay} for saved in pending if saved.metrics is not None]
                 write_metrics(run.folder / "metrics", rows, max(run.steps) + 1)
                 merge_metrics(run.folder / "metrics")
             for saved in pending:

@@ -13,8 +13,8 @@ class RegularisedLoss(Analyzer):
 
     It keeps falling while the training loss alone is flat, which is when grokking happens: a solution of smaller norm is cheaper. AdamW's decay
     is decoupled from the gradient, so this is not what the optimizer descends, only what the two forces would agree on.
-    `weight_decay` is stored in every row. Unset, it is the default of the family's training, which need not be this run's: set it for a run that was
-    trained with another. Null where the loss was not recorded at the checkpoint or a weight is not finite; never below the loss.
+    `weight_decay` is stored in every row: the setting, else what the metrics recorded of the run's training, else the default of its family's.
+    Null where the loss was not recorded at the checkpoint or a weight is not finite; never below the loss.
     Cost: reads the stored norms of `weight_norms` and the metrics. Source: Nanda et al. 2301.05217, section 5.2.
     """
 
@@ -31,7 +31,7 @@ class RegularisedLoss(Analyzer):
 
     @hookimpl
     def analyze_results(self, results: Results, metrics: pd.DataFrame, context: Context) -> Iterator[Row]:
-        decay = self.weight_decay if self.weight_decay is not None else context.family.training().weight_decay
+        decay = self._decay(metrics, context)
         squares = results["weight_norms"].assign(square=lambda t: t["frobenius"].astype(float) ** 2)
         losses = metrics.drop_duplicates("step", keep="last").set_index("step")
         for step, rows in squares.groupby("step", sort=True):
@@ -46,6 +46,12 @@ class RegularisedLoss(Analyzer):
                 train=_known(here.get("train_loss"), penalty),
                 test=_known(here.get("test_loss"), penalty),
             )
+
+    def _decay(self, metrics: pd.DataFrame, context: Context) -> float:
+        recorded = metrics["weight_decay"].dropna() if "weight_decay" in metrics else []
+        if self.weight_decay is not None:
+            return self.weight_decay
+        return float(recorded.iloc[-1]) if len(recorded) else context.family.training().weight_decay
 
 
 def _known(value: float | None, penalty: float = 0.0) -> float | None:
