@@ -22,7 +22,7 @@ from strobe.jobs import JobHandle, JobStore, Prepared, runs, start_mark
 from strobe.worker import ensure_worker
 
 TINY = Path(__file__).with_name("tiny_jobs.py")
-PATIENCE = 40.0
+PATIENCE = 120.0
 """Seconds a test waits for what should take a fraction of one: machines are slow, and no test is about speed."""
 
 
