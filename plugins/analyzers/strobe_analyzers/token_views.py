@@ -29,8 +29,9 @@ class View(NamedTuple):
 def token_views(weights: Weights, p: int) -> Iterator[View]:
     """The views of all weight matrices: at least one of each, `W_pos` excepted; biases have none.
 
-    As stored, "=" dropped: `W_E`, `W_U`^T (which is `W_L` too where neurons write straight to the classes). Reading from tokens: `W_E.W_in`, per head `W_E.W_Q`, `W_E.W_K`, `W_E.W_V`, and `W_E.W_V.W_O` through the
-    whole head. Writing to classes: `W_L` = (W_out W_U)^T, per head `W_O.W_U` = (W_O W_U)^T. With several layers a view bears its own: `blocks.1.W_L`.
+    As stored, "=" dropped: `W_E`, `W_U`^T (which is `W_L` too where neurons write straight to the classes). Reading from tokens: `W_E.W_in`,
+    per head `W_E.W_Q`, `W_E.W_K`, `W_E.W_V`, and `W_E.W_V.W_O` through the whole head. Writing to classes: `W_L` = (W_out W_U)^T, per head
+    `W_O.W_U` = (W_O W_U)^T. With several layers a view bears its own: `blocks.1.W_L`.
     Neurons with inputs of their own for a and b have two views: `W_E.W_in.a` and `W_E.W_in.b`, or `W_in.a` and `W_in.b` when these are one-hot.
     Raises `StrobeError` when embedding or unembedding cover fewer than p tokens. Cost at p=113: 3 ms of products in float64.
     """

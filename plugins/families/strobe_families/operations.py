@@ -69,8 +69,8 @@ def split(operation: Operation, p: int, n_train: int, seed: int) -> dict[str, to
 def probe(operation: Operation, p: int, inputs: torch.Tensor, stored: Mapping[str, torch.Tensor]) -> Probe:
     """`grid`: all p*p inputs in grid order, so that what looks at maps over (a, b) and their Fourier modes always has the whole of them.
 
-    An input without an answer (b = 0 of a/b) is in no split, and not in `all`, which the probe then names itself: it is neither trained on nor counted
-    in any mean over answers. Maps of activations and attention show what the model does there all the same.
+    An input without an answer (b = 0 of a/b) is in no split, and not in `all`, which the probe then names itself: it is neither trained on nor
+    counted in any mean over answers. Maps of activations and attention show what the model does there all the same.
     """
     import pandas as pd
     import torch
