@@ -130,9 +130,34 @@ def import_(
 
 
 @app.command()
-def runs(workspace: Folder = "", json: Json = False) -> None:
+def runs(workspace: Folder = "", every: Annotated[bool, typer.Option("--all", help="Archived ones too.")] = False, json: Json = False) -> None:
     """List runs."""
-    command("runs", "list_runs")(workspace_path(workspace), json)
+    command("runs", "list_runs")(workspace_path(workspace), every, json)
+
+
+@app.command()
+def label(
+    run: Annotated[list[str], typer.Argument(metavar="RUN ...", help="Runs to say something about.")],
+    workspace: Folder = "",
+    text: Annotated[str | None, typer.Option("--label", help="A name for people; '' takes it away.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A word to find runs by. Repeatable.")] = None,
+    untag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A tag to take away. Repeatable.")] = None,
+    note: Annotated[str | None, typer.Option(help="Whatever is worth remembering; '' takes it away.")] = None,
+    archived: Annotated[bool | None, typer.Option("--archive/--unarchive", help="Leave the runs out of listings, or not any more.")] = None,
+    json: Json = False,
+) -> None:
+    """Label, tag, annotate or archive runs, and show what is said about them. Moves nothing of what they are."""
+    command("labels", "label")(workspace_path(workspace), run, text, tag or [], untag or [], note, archived, json)
+
+
+@app.command()
+def delete(
+    run: Annotated[list[str], typer.Argument(metavar="RUN ...", help="Runs to delete, with their results.")],
+    workspace: Folder = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+) -> None:
+    """Delete runs and their results. What goes is listed first."""
+    command("labels", "delete")(workspace_path(workspace), run, yes)
 
 
 @app.command()

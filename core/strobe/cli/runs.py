@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis import configured
+from ..labels import label_of, unarchived
 from ..workspace import Workspace
 from .output import parse_settings, print_json, print_table
 
@@ -20,14 +21,19 @@ def import_run(root: Path, path: Path, family: str, given: Sequence[str], name: 
     print(f"next: strobe analyze {run.name}")
 
 
-def list_runs(root: Path, as_json: bool) -> None:
-    runs = [described(run) for run in Workspace(root).runs()]
+def list_runs(root: Path, every: bool, as_json: bool) -> None:
+    """Archived runs only when `every` is asked for."""
+    found = Workspace(root).runs()
+    runs = [described(run) for run in (found if every else unarchived(found))]
     if as_json:
         print_json(runs)
         return
     rows = [{**r, "steps": len(r["steps"]), "last": r["steps"][-1] if r["steps"] else None, **r["last_metrics"]} for r in runs]
-    columns = ["name", "family", "steps", "last", "train_loss", "test_loss", "test_accuracy"]
-    print_table(rows, columns, f"{root} has no runs: `strobe demo`, `strobe train` or `strobe import` makes one")
+    rows = [{**r, "tags": ", ".join(r["tags"])} for r in rows]
+    said = [c for c in ("label", "tags") if any(r[c] for r in rows)]
+    columns = ["name", *said, "family", "steps", "last", "train_loss", "test_loss", "test_accuracy", *(["archived"] if every else [])]
+    hidden = f"; {len(found)} archived: `strobe runs --all`" if found else ": `strobe demo`, `strobe train` or `strobe import` makes one"
+    print_table(rows, columns, f"{root} has no runs{hidden}")
 
 
 def described(run: Run) -> dict[str, Any]:
@@ -36,6 +42,7 @@ def described(run: Run) -> dict[str, Any]:
         "name": run.name,
         "family": run.record.family,
         "parameters": run.record.parameters,
+        **label_of(run).model_dump(mode="json", include={"label", "tags", "note", "archived"}),
         "steps": list(run.steps),
         "last_metrics": last_metrics(run),
     }

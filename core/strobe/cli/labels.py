@@ -1,0 +1,54 @@
+"""label, delete: what people say about runs, and which of them go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import labels
+from ..errors import UsageError
+from ..workspace import Workspace
+from .output import print_json, print_table
+
+
+def label(
+    root: Path,
+    runs: Sequence[str],
+    text: str | None,
+    tags: Sequence[str],
+    untag: Sequence[str],
+    note: str | None,
+    archived: bool | None,
+    as_json: bool,
+) -> None:
+    workspace = Workspace(root)
+    chosen = [workspace.run(name) for name in runs]
+    given = {name: value for name, value in (("label", text), ("note", note), ("archived", archived)) if value is not None}
+    if "label" in given and len(chosen) > 1:
+        raise UsageError(f"--label: {len(chosen)} runs cannot share one label; give one run, or use --tag")
+    said = []
+    for run in chosen:
+        before = labels.label_of(run)
+        changes: dict[str, Any] = {**given, "tags": tuple((set(before.tags) | set(tags)) - set(untag))}
+        said.append({"run": run.name, **labels.relabel(run, **changes).model_dump(exclude={"schema_version"})})
+    if as_json:
+        print_json(said)
+    else:
+        print_table([{**row, "tags": ", ".join(row["tags"])} for row in said], ["run", "label", "tags", "note", "archived"], "no runs")
+
+
+def delete(root: Path, runs: Sequence[str], yes: bool) -> None:
+    import typer
+
+    workspace = Workspace(root)
+    chosen = [workspace.run(name) for name in dict.fromkeys(runs)]
+    for run in chosen:
+        labels.refuse_busy(workspace, run)
+    rows = [{"run": run.name, **vars(part)} for run in chosen for part in labels.footprint(workspace, run)]
+    print_table([*rows, {"run": "in all", **{n: sum(r[n] for r in rows) for n in ("files", "bytes")}}], ["run", "what", "files", "bytes"], "")
+    if not yes and not typer.confirm(f"Delete {', '.join(run.name for run in chosen)}?"):
+        raise UsageError("nothing was deleted; --yes deletes without asking")
+    for run in chosen:
+        labels.delete(workspace, run)
+        print(f"{run.name} is deleted")
