@@ -54,20 +54,24 @@ def train_stack(
     import torch
 
     refuse(training)
-    if not torch.cuda.is_available():
-        made_for = "this torch is built without CUDA" if torch.version.cuda is None else "torch finds no GPU"
-        raise UsageError(
-            f"device=cuda: {made_for}. Train with `--set device=cpu`, or on a machine with an NVIDIA GPU and torch for CUDA (https://pytorch.org/get-started)"
-        )
     return events(families, training, splits, torch.device("cuda"), resume, keep)
 
 
-def refuse(training: Training) -> None:
-    """Raises `UsageError` for a configuration that the graph does not hold."""
+def refuse(training: Training, interventions: Sequence[object] = ()) -> None:
+    """Raises `UsageError` for what the graph does not hold, and without a GPU."""
+    import torch
+
     if training.optimizer not in ("adamw", "adam"):
         raise UsageError(f"optimizer={training.optimizer} is not available with device=cuda: use adamw or adam, or device=cpu")
     if training.batch_size is not None:
         raise UsageError(f"batch_size={training.batch_size} is not available with device=cuda: leave it null (the whole split), or use device=cpu")
+    if interventions:
+        raise UsageError("interventions act between kernels of an update, which device=cuda replays as a whole: use device=cpu")
+    if not torch.cuda.is_available():
+        why = "this torch is built without CUDA" if torch.version.cuda is None else "torch finds no GPU"
+        raise UsageError(
+            f"device=cuda: {why}. Train with `--set device=cpu`, or on a machine with an NVIDIA GPU and a torch for CUDA (https://pytorch.org/get-started)"
+        )
 
 
 def events(
@@ -132,7 +136,7 @@ class Lane:
         import torch
 
         self.training = training
-        begin = leaves(family, training, start)
+        begin = dict(sorted(leaves(family, training, start).items()))  # a file has an order of its own, and where a tensor lies moves its last bit
         self.free = {name: w for name, w in begin.items() if w.requires_grad}
         if not self.free:
             raise UsageError(f"freeze={list(training.freeze)} leaves no parameter to train")

@@ -23,7 +23,7 @@ from .executors import one_thread
 from .interventions import Named, named
 from .plan import fingerprint
 from .runs import Run, RunRecord, merge_metrics, versions, write_metrics
-from .training import Evaluated, Saved, Training, train
+from .training import Evaluated, Event, Saved, Training, ready, train
 
 if TYPE_CHECKING:
     from .family import Family
@@ -90,6 +90,7 @@ def train_run(
     family: Family = configured(plugin.load(), plugin.who, parameters or {})
     config = configure_training(family, training)
     acting = named(workspace.registry, interventions)
+    ready(config, acting)
     record = describe(family_name, family, config, name, parameters or {}, acting)
     refuse_family_name(workspace, record.name)
     folder = workspace.root / "runs" / record.name
@@ -133,6 +134,7 @@ def branch_run(
         raise UsageError(f"run {parent.name} has no checkpoint at step {step}; there are {', '.join(map(str, parent.steps))}")
     acting = [*parent.record.interventions, *(n for n in interventions if n not in parent.record.interventions)]
     acts = [(a.name, a.code) for a in named(workspace.registry, acting)]
+    ready(config, acts)
     identity = fingerprint(parent.record.identity, step, config.identity(), acts)
     record = parent.record.model_copy(
         update={
@@ -212,10 +214,11 @@ def training_of(run: Run) -> Training:
     return Training(**run.record.training)
 
 
-def seconds_per_epoch(family: Family, training: Training, updates: int = 5) -> float:
+def seconds_per_epoch(family: Family, training: Training) -> float:
     """Measured on a few updates, without the first; evaluations left out."""
     import time
 
+    updates = 5 if training.device == "cpu" else 2_000  # a GPU's losses come in blocks
     config = training.model_copy(update={"epochs": updates + 1, "eval_every": updates + 2, "schedule": "at:0"})
     times = []
     with one_thread():
@@ -273,19 +276,32 @@ def held(run: Run) -> Iterator[None]:
 
 def _run_to_end(run: Run, training: Training, start: Saved | None, progress: OnEpoch | None, acting: Sequence[Named]) -> None:
     with one_thread():
+        keeper = Keeper(run, training, progress)
+        for event in train(run.family, training, run.split, resume=start, interventions=[a.call for a in acting]):
+            keeper.take(event)
+        keeper.finish()
+
+
+class Keeper:
+    """Stores what a training of a run gives, event by event."""
+
+    def __init__(self, run: Run, training: Training, progress: OnEpoch | None) -> None:
+        self.run, self.training, self.progress = run, training, progress
+        self.rows: list[dict[str, Any]] = []
         _remove_leftovers(run)
-        events = train(run.family, training, run.split, resume=start, interventions=[a.call for a in acting])
-        rows: list[dict[str, Any]] = []
-        for event in events:
-            if isinstance(event, Evaluated):
-                rows.append({**event.row(), "weight_decay": training.weight_decay})
-                if progress is not None:
-                    progress(event.step, training.epochs, rows[-1])
-            else:
-                _commit(run, training, event, rows)
-                rows = []
-    merge_metrics(run.folder / "metrics")
-    run.save(state="complete")
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, Saved):
+            _commit(self.run, self.training, event, self.rows)
+            self.rows = []
+            return
+        self.rows.append({**event.row(), "weight_decay": self.training.weight_decay})
+        if self.progress is not None:
+            self.progress(event.step, self.training.epochs, self.rows[-1])
+
+    def finish(self) -> None:
+        merge_metrics(self.run.folder / "metrics")
+        self.run.save(state="complete")
 
 
 def _commit(run: Run, training: Training, saved: Saved, rows: Sequence[Mapping[str, Any]]) -> None:

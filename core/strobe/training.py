@@ -163,13 +163,20 @@ def train(
             optimizer.update(training.lr_at(step))
 
 
+def ready(training: Training, interventions: Sequence[object] = ()) -> None:
+    """Raises `UsageError` when this machine cannot train so, before anything is written."""
+    if training.device == "cuda":
+        from .cuda_training import refuse
+
+        refuse(training, interventions)
+
+
 def _on_gpu(
     family: Family, training: Training, split: Split, resume: Saved | None, keep: Iterable[int] | None, interventions: Sequence[Intervention]
 ) -> Iterator[Event]:
     from .cuda_training import train_stack
 
-    if interventions:
-        raise UsageError("interventions act between kernels of an update, which device=cuda replays as a whole: use device=cpu")
+    ready(training, interventions)
     for _, event in train_stack([family], training, [split], resume=None if resume is None else [resume], keep=keep):
         yield event
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..analysis import configured
 from ..errors import UsageError, did_you_mean
 from ..workspace import Workspace
-from .output import parse_value, print_json, progress_bar
+from .output import Bar, parse_value, print_json, progress_bar
 from .runs import last_metrics_text
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def train(
         else:
             print_forecasts(forecasts)
         return
-    for request in found:
-        run = train_one(workspace, request, quiet)
+    for run in train_at_once(workspace, found, quiet) if stackable(found) else (train_one(workspace, request, quiet) for request in found):
         print(f"{run.name}: {len(run.steps)} checkpoints, {last_metrics_text(run)}")
 
 
@@ -92,15 +91,34 @@ def requests(
     return found
 
 
+def stackable(found: Sequence[Request]) -> bool:
+    """Whether a sweep goes through the GPU at once: new runs of a family that differ in its parameters only."""
+    first = found[0]
+    return len(found) > 1 and first.training.get("device") == "cuda" and all(r.training == first.training and not r.interventions for r in found)
+
+
+def train_at_once(workspace: Workspace, found: Sequence[Request], quiet: bool) -> list[Run]:
+    from ..stacks import train_runs
+
+    with progress_bar(quiet, f"training {len(found)} runs") as bar:
+        variants = [request.parameters for request in found]
+        return train_runs(workspace, found[0].target, variants, training=found[0].training, progress=reported(bar))
+
+
 def train_one(workspace: Workspace, request: Request, quiet: bool) -> Run:
     with progress_bar(quiet, "training") as bar:
+        return workspace.train(request.target, progress=reported(bar), **request.arguments())
 
-        def moved(step: int, last: int, metrics: Mapping[str, Any]) -> None:
-            if step % 10 == 0 or step == last:
-                loss = metrics["train_loss"]
-                bar(step, last, "" if loss is None else f"train loss {loss:.3g}")
 
-        return workspace.train(request.target, progress=moved, **request.arguments())
+def reported(bar: Bar) -> Callable[[int, int, Mapping[str, Any]], None]:
+    """Progress of a training, on a bar."""
+
+    def moved(step: int, last: int, metrics: Mapping[str, Any]) -> None:
+        if step % 10 == 0 or step == last:
+            loss = metrics["train_loss"]
+            bar(step, last, "" if loss is None else f"train loss {loss:.3g}")
+
+    return moved
 
 
 def sweep(given: Sequence[str]) -> list[dict[str, Any]]:
