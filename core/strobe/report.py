@@ -285,7 +285,7 @@ def generic(workspace: Workspace, run: Run, table: str) -> Panel:
         return Panel(renderer=made_for_it)
     schema = workspace.schema(table, run)
     wanted = (STEPWISE, SPREAD) if _spans_steps(workspace, run, table, schema) else (SPREAD,)
-    fitting = [name for name in wanted if _fits(name, registry, schema)]
+    fitting = [name for name in wanted if _draws(name, workspace, run, table, schema)]
     words = table.replace("_", " ")
     return Panel(renderer=fitting[0] if fitting else ANYTHING, table=table, title=words[:1].upper() + words[1:])
 
@@ -298,8 +298,14 @@ def _spans_steps(workspace: Workspace, run: Run, table: str, schema: TableSchema
     return None in steps or len(steps) > 1
 
 
-def _fits(renderer: str, registry: Registry, schema: TableSchema) -> bool:
+def _draws(renderer: str, workspace: Workspace, run: Run, table: str, schema: TableSchema) -> bool:
+    """Whether a generic renderer finds its columns, and values in them: a number at steps for lines, a number anywhere for a distribution."""
     try:
-        return bind(registry.renderer(renderer).slots, schema) is not None
+        bound = bind(workspace.registry.renderer(renderer).slots, schema)
+        if bound is None:
+            return False
+        columns = [bound[slot] for slot in ("x", "y") if slot in bound]
+        rows = workspace.table(table, runs=run, columns=None if table == "metrics" else columns)
     except StrobeError:
         return False
+    return bool(len(rows[columns].dropna()))
