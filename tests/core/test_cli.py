@@ -216,7 +216,21 @@ def test_import_analyze_and_read_a_published_model(type_: Command) -> None:
 
 
 def test_a_sweep_is_every_combination(type_: Command) -> None:
-    small = "--set d_model=8 --set n_heads=2 --set d_mlp=8 --set fraction=0.5 --epochs 3 --schedule at:0 --quiet".split()
+    small = [
+        "--set",
+        "d_model=8",
+        "--set",
+        "n_heads=2",
+        "--set",
+        "d_mlp=8",
+        "--set",
+        "fraction=0.5",
+        "--epochs",
+        "3",
+        "--schedule",
+        "at:0",
+        "--quiet",
+    ]
     assert type_("train", "modular_addition", "--set", "p=5,7", "--set", "seed=0,1", *small).status == 0
     trained = [run["parameters"] for run in type_("runs", "--json").json if run["name"] != "toy"]
     assert sorted((p["p"], p["seed"]) for p in trained) == [(5, 0), (5, 1), (7, 0), (7, 1)]

@@ -227,8 +227,9 @@ def test_kill_at_any_moment_and_go_on(tmp_path: Path, kills: int) -> None:
 
 
 def wait_for_training(folder: Path, process: subprocess.Popen[bytes]) -> None:
-    """Until the run is there: what comes before is Python starting."""
-    while process.poll() is None and not list(folder.glob("runs/*/.training")):
+    """Until this process holds the run: what comes before is Python starting."""
+    held_by_it = f"process {process.pid} "
+    while process.poll() is None and not any(f.read_text().startswith(held_by_it) for f in folder.glob("runs/*/.training")):
         time.sleep(0.01)
 
 
