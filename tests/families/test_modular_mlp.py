@@ -70,6 +70,19 @@ def test_forward_and_module_agree(parameters: dict) -> None:
 
 
 @pytest.mark.parametrize("parameters", VARIANTS[:-1], ids=str)
+def test_the_forward_for_a_gpu_has_the_same_logits_and_gradients(parameters: dict) -> None:
+    family = ModularMLP(**parameters)
+    inputs = grid(family)[family.split()["train"].repeat(2)]  # inputs may repeat
+    weights = {name: tensor.double().requires_grad_() for name, tensor in weights_of(family).items()}
+    both = family.fixed_forward(inputs)(weights), family.forward(weights, inputs, Tap())
+    torch.testing.assert_close(*both, rtol=1e-10, atol=1e-10)
+    gradients = [torch.autograd.grad(logits.square().sum(), list(weights.values())) for logits in both]
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-9)
+    single = {name: tensor.detach().float() for name, tensor in weights.items()}
+    torch.testing.assert_close(family.fixed_forward(inputs)(single), family.forward(single, inputs, Tap()), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("parameters", VARIANTS[:-1], ids=str)
 @pytest.mark.parametrize("where", [Positions(), Last()], ids=str)
 def test_every_site_is_the_modules_and_has_its_declared_shape(parameters: dict, where: Positions) -> None:
     family = ModularMLP(**parameters)
