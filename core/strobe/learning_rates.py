@@ -7,7 +7,7 @@ on top.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -65,17 +65,35 @@ class Piecewise(_Schedule):
 
 
 def parse(value: Any) -> Any:
-    """The textual form as the mapping that pydantic validates; other values pass."""
+    """The textual form as the mapping that pydantic validates; other values pass. `ValueError` points at the first wrong character."""
     if not isinstance(value, str):
         return value
     name, _, body = value.partition(":")
-    pairs = [item.partition("=") for item in body.split(",") if item]
-    if any(not equals for _, equals, _ in pairs):
-        raise ValueError(f"{value!r}: write NAME:PARAMETER=VALUE,..., for example cosine:over=25000,final=0.1")
-    if name == "piecewise":
-        return {"name": name, "points": [(key, text) for key, _, text in pairs]}
-    return {"name": name, **{key: text for key, _, text in pairs}}
+    if name not in KNOWN:
+        _wrong(value, 0, f"one of {', '.join(KNOWN)}")
+    pairs, start = [], len(name) + 1
+    for item in body.split(","):
+        key, equals, text = item.partition("=")
+        if item and not equals:
+            _wrong(value, start + len(item), "'=' and a value (cosine:over=25000,final=0.1)")
+        if item and name != "piecewise" and key not in KNOWN[name]:
+            _wrong(value, start, f"one of {', '.join(KNOWN[name])}" if KNOWN[name] else f"nothing after {name}")
+        pairs += [(key, text)] if item else []
+        start += len(item) + 1
+    return {"name": name, "points": pairs} if name == "piecewise" else {"name": name, **dict(pairs)}
 
+
+def _wrong(text: str, at: int, expected: str) -> NoReturn:
+    """Point at the character: its place counted from 1, and what stands there."""
+    found = repr(text[at]) if at < len(text) else "the end"
+    raise ValueError(f"{text!r}: expected {expected} at character {at + 1}, found {found}")
+
+
+KNOWN = {
+    cls.model_fields["name"].default: [f.alias or name for name, f in cls.model_fields.items() if name not in ("name", "points")]
+    for cls in (Constant, Cosine, Step, Piecewise)
+}
+"""Name -> the names of its parameters."""
 
 LearningRate = Annotated[
     Annotated[Constant | Cosine | Step | Piecewise, Field(discriminator="name")],
