@@ -43,13 +43,12 @@ def recipes(registry: Registry, wanted: Wanted | None, settings: Settings | None
     given = dict(settings or {})
     if unknown := [n for n in given if n not in {p.name for p in registry.all("analyzer")}]:
         raise UsageError(f"no analyzer {unknown[0]!r} to set{did_you_mean(unknown[0], [p.name for p in registry.all('analyzer')])}")
-    files: dict[str, str] = {}
-    queue = _default_names(registry) if wanted is None else [_register(registry, w, given, files) for w in wanted]
+    queue = _default_names(registry) if wanted is None else [_register(registry, w, given) for w in wanted]
     found: dict[str, Recipe] = {}
     while queue:
         name = queue.pop(0)
         if name not in found:
-            found[name] = Recipe(_bind(registry.get("analyzer", name), given.get(name, {})), files.get(name, ""))
+            found[name] = Recipe(_bind(registry.get("analyzer", name), given.get(name, {})), registry.get("analyzer", name).file)
             queue += found[name].bound.upstream
     stages({n: r.bound for n, r in found.items()})
     return found
@@ -69,14 +68,12 @@ def _default_names(registry: Registry) -> list[str]:
     return names
 
 
-def _register(registry: Registry, wanted: Any, settings: dict[str, Mapping[str, Any]], files: dict[str, str]) -> str:
+def _register(registry: Registry, wanted: Any, settings: dict[str, Mapping[str, Any]]) -> str:
     """The name under which something wanted can be found from now on."""
     if isinstance(wanted, str):
         if ".py:" not in wanted:
             return registry.get("analyzer", wanted).name
-        name = registry.add_file(wanted).name
-        files[name] = wanted
-        return name
+        return registry.add_file(wanted).name
     if isinstance(wanted, Analyzer):
         known = [
             p.name

@@ -57,7 +57,7 @@ class Plugin:
     state: str = "ready"
     why: str = ""
     given: Any = None
-    source: str = ""
+    file: str = ""
 
     @property
     def who(self) -> str:
@@ -71,9 +71,15 @@ class Plugin:
 
     @cached_property
     def _loaded(self) -> Any:
-        found = self.given if self.entry is None else self._imported(self.entry)
+        found = self._imported(self.entry) if self.entry is not None else self.given or self._read_again()
         check(self, found)
         return found
+
+    def _read_again(self) -> Any:
+        try:
+            return class_in(self.file)
+        except UsageError as e:
+            raise PluginError(f"{self.who}: {e}; put the file back, or leave this plugin out") from e
 
     def _imported(self, entry: EntryPoint) -> Any:
         try:
@@ -95,8 +101,10 @@ class Plugin:
     @cached_property
     def code(self) -> str:
         """What stands for the code in keys: a digest of a built-in's module, of an editable package's sources, else the version."""
+        if self.file:
+            return f"file+{_digest([Path(self.file.rpartition(':')[0])])}"
         if self.entry is None:
-            return f"file+{self.source}" if self.source else f"{self.package}+{hashlib.sha256(_source(self.given).encode()).hexdigest()[:16]}"
+            return f"{self.package}+{hashlib.sha256(_source(self.given).encode()).hexdigest()[:16]}"
         if self.package == "strobe":
             from .version import RESULTS_VERSION
 
@@ -171,7 +179,7 @@ class Registry:
             raise UsageError(f"no plugin {name!r}{did_you_mean(name, [n for _, n in self._plugins])}")
         return found
 
-    def add(self, cls: type[Any], name: str = "", package: str = "notebook", source: str = "") -> Plugin:
+    def add(self, cls: type[Any], name: str = "", package: str = "notebook", file: str = "") -> Plugin:
         """Register an analyzer or renderer class from a notebook or a file, without packaging. Replaces an earlier one of that name."""
         from .analyzer import Analyzer
         from .renderer import Renderer
@@ -179,7 +187,7 @@ class Registry:
         if not (isinstance(cls, type) and issubclass(cls, (Analyzer, Renderer))):
             raise UsageError(f"{cls!r} is no analyzer or renderer class: derive it from strobe.Analyzer or strobe.Renderer")
         kind: Kind = "analyzer" if issubclass(cls, Analyzer) else "renderer"
-        plugin = Plugin(name or snake_case(cls.__name__), kind, "", None, package, "", given=cls, source=source)
+        plugin = Plugin(name or snake_case(cls.__name__), kind, "", None, package, "", given=cls, file=file)
         check(plugin, cls)
         category = plugin.contract.category if kind == "analyzer" else ""
         plugin = replace(plugin, category=category)
@@ -188,16 +196,24 @@ class Registry:
 
     def add_file(self, spec: str) -> Plugin:
         """Register `./mine.py:Mine`; its code digest is its source."""
-        path, _, attribute = spec.rpartition(":")
-        file = Path(path)
-        if not attribute or not file.is_file():
-            raise UsageError(f"{spec!r}: no such file; write PATH.py:ClassName")
-        module = _module_from(file)
-        if not hasattr(module, attribute):
-            raise UsageError(
-                f"{spec!r}: {file} defines no {attribute!r}{did_you_mean(attribute, [n for n, v in vars(module).items() if isinstance(v, type)])}"
-            )
-        return self.add(getattr(module, attribute), package=str(file), source=_digest([file]))
+        return self.add(class_in(spec), package=spec.rpartition(":")[0], file=spec)
+
+    def recall(self, name: str, kind: Kind, category: str, file: str) -> None:
+        """Register a plugin from a file that was used before; the file is read when someone asks for it. An installed one of that name stays."""
+        self._plugins.setdefault((kind, name), Plugin(name, kind, category, None, file.rpartition(":")[0], "", file=file))
+
+
+def class_in(spec: str) -> Any:
+    """What `./mine.py:Mine` names."""
+    path, _, attribute = spec.rpartition(":")
+    file = Path(path)
+    if not attribute or not file.is_file():
+        raise UsageError(f"{spec!r}: no such file; write PATH.py:ClassName")
+    module = _module_from(file)
+    if not hasattr(module, attribute):
+        known = [n for n, v in vars(module).items() if isinstance(v, type)]
+        raise UsageError(f"{spec!r}: {file} defines no {attribute!r}{did_you_mean(attribute, known)}")
+    return getattr(module, attribute)
 
 
 def snake_case(name: str) -> str:

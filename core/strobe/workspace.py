@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import analysis, failures
+from .checkpoints import write_atomically
 from .engine import Engine, Progress, Report
 from .errors import StrobeError, UsageError, did_you_mean
 from .frame import Frame
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from .training import Training
 
 METRICS = "metrics"
+FILES = "files.json"
 FAILURES = "_failures"
 
 
@@ -51,8 +54,27 @@ class Workspace:
 
     @cached_property
     def registry(self) -> Registry:
-        """Every plugin that is installed, and those added by hand."""
-        return Registry.discover()
+        """Every plugin that is installed, those from files that were used in this workspace before, and those added by hand."""
+        registry = Registry.discover()
+        for known in self._files():
+            registry.recall(**known)
+        return registry
+
+    def _files(self) -> list[dict[str, Any]]:
+        file = self.root / FILES
+        return json.loads(file.read_text()) if file.is_file() else []
+
+    def _remember(self, recipes: Mapping[str, Recipe]) -> None:
+        """Note which analyzers came from files, so that another process can read and draw their results by name."""
+        known = {(f["kind"], f["name"]): f for f in self._files()}
+        new = dict(known)
+        for name, recipe in recipes.items():
+            if recipe.file:
+                path, _, attribute = recipe.file.rpartition(":")
+                entry = {"name": name, "kind": "analyzer", "category": recipe.bound.category, "file": f"{Path(path).resolve()}:{attribute}"}
+                new["analyzer", name] = entry
+        if new != known:
+            write_atomically(self.root / FILES, json.dumps(list(new.values()), indent=1).encode())
 
     # --- runs ------------------------------------------------------------------------------------------------------------------------------
 
@@ -130,6 +152,7 @@ class Workspace:
                 f"analyzer {odd[0]!r} was defined in this session and cannot travel to other processes; use executor='local', or save it to a file"
             )
         chosen = self._with_facts(runs, probe)
+        self._remember(recipes)
         self.store.remove_temporaries()
         return Engine(self.store, Bench(self.registry), recipes, executor, workers, progress).run(chosen)
 

@@ -242,3 +242,15 @@ def test_a_dry_run_lists_steps_bytes_and_time(type_: Command) -> None:
     assert forecast["bytes"] > 0
     assert forecast["seconds"] >= 0
     assert len(type_("runs", "--json").json) == 1, "nothing was trained"
+
+
+def test_what_a_file_computed_is_read_by_name_afterwards(type_: Command, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    type_("analyze", "-a", f"{file}:Largest", "--quiet")
+    rows = type_("sql", "select count(*) as n from largest", "--json")
+    assert json.loads(rows.out)[0]["n"] > 0
+    file.unlink()
+    gone = type_("analyze", "-a", "largest")
+    assert gone.status == 2
+    assert "no such file" in gone.err
