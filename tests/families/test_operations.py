@@ -124,6 +124,7 @@ def test_division_is_trained_and_analyzed_without_its_undefined_inputs(name: str
     trace = ws.table("input_trace").query("step == 4").iloc[0]
     zero = run.probe().inputs[:, 1].numpy() == 0
     assert set(trace["rank"][zero]) == {65535}
+    assert set(trace["margin"][zero]) == {-65504}
     assert trace["correct"] == (trace["rank"] == 0).sum()  # the margin decides ties; there are none here
     n = run.family.n_train
     metrics = run.metrics.query("step == 4").iloc[0]

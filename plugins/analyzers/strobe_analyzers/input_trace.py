@@ -16,7 +16,7 @@ class InputTrace(Analyzer):
 
     For the grid of modular addition input a*p + b is the pair (a, b), so an array reshapes to a p x p map. An answer is right where rank is 0 and
     margin above 0. Confidence is the probability of the prediction, 1/classes to 1. `split` is the position in `splits` of the run's stored split
-    (255: none). An input that has no answer, as a/b for b = 0, has rank 65,535 and margin NaN. Null arrays when a logit is not finite. Applies to
+    (255: none). An input that has no answer, as a/b for b = 0, has rank 65,535 and margin -65,504. Null arrays when a logit is not finite. Applies to
     any model with one answer per input. Margins and confidences as float16 (3 digits). Cost at p=113: 12 ms; 100 KB before compression, 35 KB after.
     """
 
@@ -38,7 +38,7 @@ class InputTrace(Analyzer):
         finite = bool(logits.isfinite().all())
         answered = outputs.split("all")
         rank = maths.target_ranks(logits, targets).masked_fill(~answered, 65535)
-        margin = maths.margins(logits, targets).clamp(-65504, 65504).masked_fill(~answered, torch.nan)
+        margin = maths.margins(logits, targets).clamp(-65504, 65504).masked_fill(~answered, -65504)
         prediction = logits.argmax(-1)
         names = [name for name in outputs.splits if name != "all"]
         yield self.Row(
