@@ -101,6 +101,7 @@ def train(
     name: Annotated[str, typer.Option(help="Name of the run [default: family, settings, identity].")] = "",
     add: Annotated[str, typer.Option(metavar="SCHEDULE", help="Add checkpoints to a run; around:turn:+-1000:50 uses its events.")] = "",
     intervene: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A before_step hook that acts on this run. Repeatable.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda: the whole update as one CUDA graph; the same as --set device=...")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run (more --epochs: with a complete one).")] = False,
     detach: Detach = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print steps, bytes and estimated time. Trains nothing.")] = False,
@@ -108,11 +109,11 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Train. --set takes parameters of the family and of the training (@NAME: a set of the workspace); a comma makes a sweep."""
-    root = workspace_path(workspace)
+    root, settings = workspace_path(workspace), [*(set_ or []), *([f"device={device}"] if device else [])]
     if detach and not dry_run:
-        command("jobs", "detach_train")(root, target, set_ or [], sweep, schedule, add, epochs, name, intervene or [], resume)
+        command("jobs", "detach_train")(root, target, settings, sweep, schedule, add, epochs, name, intervene or [], resume)
         return
-    command("train", "train")(root, target, set_ or [], sweep, schedule, add, epochs, name, intervene or [], resume, dry_run, json, quiet)
+    command("train", "train")(root, target, settings, sweep, schedule, add, epochs, name, intervene or [], resume, dry_run, json, quiet)
 
 
 @app.command("import")
