@@ -1,19 +1,21 @@
-"""The page: the report of a run, at one step. Streamlit runs this file from top to bottom at every change; `strobe app` starts it."""
+"""The app: the report of a run at one step, and the page Runs. Streamlit runs this file from top to bottom at every change."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from collections.abc import Callable
 
 import streamlit as st
 
 from strobe import StrobeError, Workspace, charts
 from strobe.cards import cards_of, choices, resolve, signed
 from strobe.export import events_of
+from strobe.labels import unarchived
 from strobe.report import Report, default_report, find
 from strobe.runs import Run
-from strobe_app import cursor, panels, sidebar
+from strobe_app import cursor, panels, runs_page, sidebar
 from strobe_app.gallery import Gallery
 
 LOOK = """<style>
@@ -30,15 +32,25 @@ LOOK = """<style>
 def main() -> None:
     st.set_page_config("Strobe", layout="wide", initial_sidebar_state="expanded")
     st.html(_look())
+    report = st.Page(_report_page, title="Report", icon=":material/monitoring:", default=True)
+    runs = st.Page(lambda: _said(lambda workspace: runs_page.show(workspace, report)), title="Runs", icon=":material/list:", url_path="runs")
+    st.navigation([report, runs]).run()
+
+
+def _report_page() -> None:
+    _said(page)
+
+
+def _said(shown: Callable[[Workspace], None]) -> None:
     try:
-        page(workspace_at(_folder()))
+        shown(workspace_at(_folder()))
     except StrobeError as e:  # what a person can mend is said in words; anything else is a bug and shows its traceback
         st.error(str(e))
 
 
 def page(workspace: Workspace) -> None:
     """The sidebar, then the report."""
-    runs = workspace.runs()
+    runs = unarchived(workspace.runs())
     if not runs:
         _nothing_yet(workspace)
         return
