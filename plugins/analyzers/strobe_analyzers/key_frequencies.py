@@ -56,7 +56,7 @@ class KeyFrequencies(Analyzer):
             if "embed.W_E" not in weights:
                 raise StrobeError("key_frequencies: this model has no embedding; use --set key_frequencies.rule=W_L")
             return weights["embed.W_E"][:p].double()  # [p, d_model]
-        if not weights.named("blocks.*.mlp.W_in"):
+        if not weights.named("blocks.*.mlp.W_*"):
             raise StrobeError("key_frequencies: this model has no MLP; use --set key_frequencies.rule=W_E")
         return class_table(weights, p)
 

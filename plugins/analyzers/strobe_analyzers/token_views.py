@@ -50,7 +50,7 @@ def token_views(weights: Weights, p: int) -> Iterator[View]:
 
 def class_table(weights: Weights, p: int) -> torch.Tensor:
     """`W_L` of the last layer: what each neuron writes to the p classes, float64 [p, d_mlp]."""
-    blocks = _blocks(weights, ".mlp.W_in")
+    blocks = _blocks(weights, ".mlp.W_out") or _blocks(weights, ".mlp.W_in")
     if not blocks:
         raise StrobeError("this model has no MLP")
     return _written(weights, _residues("unembed.W_U", weights["unembed.W_U"].T, p), f"{blocks[-1][0]}.mlp.W_out")[0]
