@@ -272,7 +272,7 @@ class _Work:
 
     def _call(self, cell: Cell, arguments: Mapping[str, Any], weights: Weights | _Opened | None = None) -> None:
         """Call one analyzer; whatever it raises becomes a failure row."""
-        start = time.perf_counter()
+        start = time.thread_time()  # CPU of this thread: what else the machine does is not the analyzer's
         bound = self.bound[cell.analyzer]
         try:
             analyzer = self.task.recipes[cell.analyzer].make(self.bench.registry)
@@ -283,7 +283,7 @@ class _Work:
         except Exception as e:  # the plugin boundary: a stranger's analyzer may raise anything
             return self._fail(cell, e, weights)
         finally:
-            self.milliseconds[cell.analyzer] = self.milliseconds.get(cell.analyzer, 0.0) + (time.perf_counter() - start) * 1e3
+            self.milliseconds[cell.analyzer] = self.milliseconds.get(cell.analyzer, 0.0) + (time.thread_time() - start) * 1e3
         self.stored[cell.key] = StoredCell(cell.step, cell.key, table)
         if message := _not_finite(made, weights):
             self.failures.append(Failure(cell.run, cell.step, cell.analyzer, "not_finite", message, cell=cell.key))
@@ -373,5 +373,6 @@ class _Opened:
 def _not_finite(made: Made, weights: Weights | _Opened | None) -> str:
     """Why rows hold nulls that are not the analyzer's own: '' when every metric is finite and so are the weights it read."""
     bad = _bad_tensors(weights) if weights is not None else ""
-    metrics = ", ".join(f"{name} is not finite in {n} of {len(made.table)} rows (stored as null)" for name, n in made.not_finite.items())
+    rows = f"{len(made.table)} rows (numbers are stored as null, arrays as they are)"
+    metrics = ", ".join(f"{name} is not finite in {n} of {rows}" for name, n in made.not_finite.items())
     return "; ".join(part for part in (bad, metrics) if part)

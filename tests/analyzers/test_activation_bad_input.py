@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from strobe import Activations, Analyzer, Attention, Last, Outputs, Results, Weights
-from strobe.schema import to_arrow, to_pandas
+from strobe.schema import declared, to_arrow, to_pandas
 from strobe.sites import Tap
 from strobe_analyzers.activation_maps import ActivationMaps
 from strobe_analyzers.activation_rank import ActivationRank
@@ -72,10 +72,16 @@ def tables(p: int, case: str, step: int = 0) -> dict[str, pd.DataFrame]:
     for analyzer in (cls() for cls in STEP):
         result = _called(analyzer, captured, Weights(tensors), probe, logits)
         made = to_arrow(analyzer.Row, result)
-        assert made.not_finite == {}, (type(analyzer), made.not_finite)
+        assert unsaid(analyzer, made.not_finite, case) == set(), type(analyzer)
         name = "".join("_" * c.isupper() + c.lower() for c in type(analyzer).__name__).lstrip("_")
         found[name] = to_pandas(made.table).assign(step=step)
     return found
+
+
+def unsaid(analyzer: Analyzer | type[Analyzer], not_finite: Mapping[str, int], case: str) -> set[str]:
+    """Columns that are not finite: arrays may be where the weights are not, and are flagged by the engine."""
+    columns = declared(analyzer.Row)
+    return {name for name in not_finite if columns[name].kind != "array" or not case.startswith(("NaN", "infinite"))}
 
 
 def _called(analyzer: Analyzer, captured, weights, probe, logits):
@@ -120,7 +126,7 @@ def test_derived_analyzers_of_one_and_of_two_identical_checkpoints(case, steps):
     results["key_frequencies"] = pd.DataFrame({"set": ["union"], "step": [None], "frequencies": [[1, 3]]})  # 3 = p/2 has no sine
     for cls in DERIVED.values():
         found = list(cls().analyze_results(results))
-        assert to_arrow(cls.Row, found).not_finite == {}, cls
+        assert unsaid(cls, to_arrow(cls.Row, found).not_finite, case) == set(), cls
         if case == "untrained":
             assert found
     if case == "untrained":

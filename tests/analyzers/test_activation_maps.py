@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from strobe import Activations, Probe, StrobeError
 from strobe.schema import to_arrow
 from strobe_analyzers.activation_maps import ActivationMaps, resampling
+from strobe_analyzers.activation_sample import drawn
 from strobe_families.modular_addition import ModularAddition
 
 SITE = "blocks.0.mlp.post"
@@ -84,3 +85,23 @@ def test_a_size_below_two_and_inputs_other_than_the_grid_are_refused():
     probe = Probe("three", torch.tensor([[1, 2, 7], [3, 4, 7], [5, 6, 7]]), torch.tensor([3, 0, 4]))
     with pytest.raises(StrobeError, match="every pair"):
         list(ActivationMaps().analyze_activations(Activations({SITE: torch.ones(3, 2)}), probe))
+
+
+def test_a_map_beyond_float16_says_what_it_is_to_be_multiplied_with():
+    h = torch.linspace(0, 1, 49)[:, None] * torch.tensor([1.0, 1e6, 1e-3])
+    found = rows(h, 7)
+    assert [r.scale for r in found] == [1.0, 32.0, 1.0]
+    for row, column in zip(found, h.T, strict=True):
+        assert row.map.astype(float) * row.scale == pytest.approx(column.reshape(7, 7).numpy(), rel=1e-3, abs=1e-6)
+        assert row.sample is None  # every pair is in the map
+
+
+def test_the_sample_is_the_activation_at_the_drawn_pairs_in_255_levels():
+    h = torch.randn(31 * 31, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1e5, 0.0, 1e-4])
+    h[5, 3] = torch.nan
+    drawn_at = drawn(31 * 31, 961, 0)
+    found = rows(h, 31, pairs=961)
+    for i in range(3):
+        expected = h[drawn_at, i] / max(float(h[:, i].abs().max()), 1e-30) * 127
+        assert found[i].sample == pytest.approx(expected.numpy(), abs=0.51)
+    assert found[3].sample is None

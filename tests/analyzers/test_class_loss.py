@@ -40,7 +40,9 @@ def test_classes_without_inputs_and_splits_without_inputs():
     assert list(found) == ["train", "all"]
     row = found["train"]
     assert row.counts.tolist() == [1, 0, 0]
-    assert np.isnan(row.losses).tolist() == [False, True, True]
+    assert row.classes.tolist() == [0]
+    assert row.losses.tolist() == pytest.approx([math.log(3)])
+    assert row.accuracies.tolist() == [1.0]
     assert (row.spread, row.hardest) == (None, 0)
 
 

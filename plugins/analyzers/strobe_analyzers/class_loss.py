@@ -14,7 +14,7 @@ from strobe import Analyzer, Outputs, StrobeError, array, dim, hookimpl, metric
 class ClassLoss(Analyzer):
     """Mean cross-entropy and accuracy per target class (for modular addition: per residue class of the sum), on each split and on all inputs.
 
-    One value per class, index = class. A class without inputs in the split has count 0 and NaN in its place, as has one with NaN logits.
+    One value per class that has inputs in the split: `classes` says which those are (usually all, so that the index is the class).
     `spread` is the standard deviation of log10 loss over the classes: 0 when all are equally hard. A split without inputs has no row.
     Applies to any model with one answer per input. Cost at p=113: 8 ms; 4 KB before compression.
     """
@@ -23,9 +23,10 @@ class ClassLoss(Analyzer):
         split: str = dim("split of the probe: train, test, or all")
         spread: float | None = metric("standard deviation over classes of log10 of their mean loss; null below two classes", unit="1")
         hardest: int | None = metric("class with the largest mean loss; null when none is finite", unit="1")
-        losses: np.ndarray = array("mean cross-entropy of the inputs of each class; NaN for a class without inputs", dims=["class"], unit="nats")
-        accuracies: np.ndarray = array("share of right answers in each class; NaN for a class without inputs", dims=["class"], unit="1")
-        counts: np.ndarray = array("inputs of each class", dims=["class"], dtype="int32", unit="1")
+        losses: np.ndarray = array("mean cross-entropy of the inputs of each class in `classes`", dims=["present"], unit="nats")
+        accuracies: np.ndarray = array("share of right answers in each class in `classes`", dims=["present"], unit="1")
+        counts: np.ndarray = array("inputs of every class, 0 included", dims=["class"], dtype="int32", unit="1")
+        classes: np.ndarray = array("the classes with inputs in the split, ascending", dims=["present"], dtype="int32", unit="1")
 
     @hookimpl
     def analyze_outputs(self, outputs: Outputs) -> Iterator[Row]:
@@ -41,6 +42,7 @@ class ClassLoss(Analyzer):
                 yield self._row(split, *(_means(x[mask], targets, counts) for x in (outputs.loss, right)), counts)
 
     def _row(self, split: str, losses: torch.Tensor, accuracies: torch.Tensor, counts: torch.Tensor) -> Row:
+        there = counts > 0
         known = losses[losses.isfinite()]
         spread = known.clamp(min=1e-300).log10().std(correction=0).item() if len(known) > 1 else None
         hardest = int(losses.nan_to_num(-1).argmax()) if len(known) else None
@@ -48,9 +50,10 @@ class ClassLoss(Analyzer):
             split=split,
             spread=spread,
             hardest=hardest,
-            losses=losses.float().numpy(),
-            accuracies=accuracies.float().numpy(),
+            losses=losses[there].float().numpy(),
+            accuracies=accuracies[there].float().numpy(),
             counts=counts.int().numpy(),
+            classes=there.nonzero()[:, 0].int().numpy(),
         )
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from pydantic import Field
 
 import strobe
-from strobe import Activations, Analyzer, Last, Probe, StrobeError, array, dim, hookimpl, maths
+from strobe import Activations, Analyzer, Last, Probe, StrobeError, array, dim, hookimpl, maths, metric
+
+from .activation_maps import halved
 
 
 class FullActivationMaps(Analyzer):
@@ -27,7 +29,8 @@ class FullActivationMaps(Analyzer):
     class Row(strobe.Row):
         layer: int = dim("layer")
         neuron: int = dim("neuron")
-        map: np.ndarray = array("activation over a (rows) and b (columns)", dims=["a", "b"], dtype="float16", unit="activation")
+        map: np.ndarray = array("activation over a (rows) and b (columns), over scale", dims=["a", "b"], dtype="float16", unit="activation")
+        scale: float = metric("what the map is to be multiplied with: 1 unless its largest value is beyond float16", unit="1")
 
     @hookimpl
     def analyze_activations(self, activations: Activations, probe: Probe) -> Iterator[Row]:
@@ -38,5 +41,5 @@ class FullActivationMaps(Analyzer):
             if odd := [n for n in self.neurons if not 0 <= n < h.shape[1]]:
                 raise StrobeError(f"full_activation_maps: no neuron {odd[0]} at {site}: there are 0..{h.shape[1] - 1}")
             chosen = sorted(set(self.neurons))
-            for neuron, map_ in zip(chosen, maths.grid_maps(h[:, chosen]).half().numpy(), strict=True):
-                yield self.Row(layer=int(site.split(".")[1]), neuron=neuron, map=map_)
+            for neuron, map_, scale in zip(chosen, *halved(maths.grid_maps(h[:, chosen])), strict=True):
+                yield self.Row(layer=int(site.split(".")[1]), neuron=neuron, map=map_, scale=scale)

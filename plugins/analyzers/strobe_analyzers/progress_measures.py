@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,8 @@ class ProgressMeasures(Analyzer):
     loss is the one on `train`. For a model made of the key frequencies alone restricted = full and excluded = ln p, a uniform guess.
     `keys` says which set S: `union` (default), `last` or `own` of the analyzer key_frequencies, or frequencies as JSON, "[24,36]". Before circuits
     form, S may be the whole spectrum and restricted is then the average over each class a + b: read it together with `n_keys` (above 15: too many).
-    Losses in float64 from the model's logits. Cost at p=113: 20 ms with 5 keys, 40 ms with all 56. Source: Nanda et al. 2301.05217, 5.1.
+    Where that set is unknown, because the weights are not finite, both losses are null and `reason` says so. Losses in float64 from the model's
+    logits. Cost at p=113: 20 ms with 5 keys, 40 ms with all 56. Source: Nanda et al. 2301.05217, 5.1.
     """
 
     consumes = "key_frequencies"
@@ -38,12 +40,13 @@ class ProgressMeasures(Analyzer):
     class Row(strobe.Row):
         split: str = dim("split of the probe: train, test, or all")
         keys: str = dim("which set of key frequencies: own, last, union, or the frequencies themselves")
+        reason: str | None = dim("why there are no restricted and excluded losses; null when there are")
         full_loss: float = metric("mean cross-entropy of the model", unit="nats")
-        restricted_loss: float = metric("mean cross-entropy with the key frequencies of a + b and the mean alone", unit="nats")
-        excluded_loss: float = metric("mean cross-entropy without the key frequencies of a + b", unit="nats")
-        excluded_by_frequency: np.ndarray = array("the same without one key frequency", dims=["frequency"], dtype="float64", unit="nats")
-        key_frequencies: np.ndarray = array("the key frequencies, ascending", dims=["frequency"], dtype="int64", unit="1")
-        n_keys: int = metric("how many key frequencies", unit="1")
+        restricted_loss: float | None = metric("mean cross-entropy with the key frequencies of a + b and the mean alone", unit="nats")
+        excluded_loss: float | None = metric("mean cross-entropy without the key frequencies of a + b", unit="nats")
+        excluded_by_frequency: np.ndarray | None = array("the same without one key frequency", dims=["frequency"], dtype="float64", unit="nats")
+        key_frequencies: np.ndarray | None = array("the key frequencies, ascending", dims=["frequency"], dtype="int64", unit="1")
+        n_keys: int | None = metric("how many key frequencies", unit="1")
 
     @field_validator("keys", mode="before")
     @classmethod
@@ -58,30 +61,42 @@ class ProgressMeasures(Analyzer):
             got = list(outputs.logits.shape)
             raise StrobeError(f"progress_measures: needs logits [{p * p}, {p}] for the task (a + b) mod {p}, got {got} or other targets")
         keys = self._keys(results, p)
-        logits = by_class(outputs.logits, p)
-        totals = logits.sum(1)  # [class r, p]
-        restricted = _per_input(restricted_losses(totals, keys))  # [p*p]
-        excluded = _per_input(excluded_losses(logits, totals, [keys, *([k] for k in keys)]))  # [p*p, 1 + keys]
+        measured = _unknown() if keys is None else _measure(by_class(outputs.logits, p), keys)
         for split in dict.fromkeys([*outputs.splits, "all"]):
             mask = outputs.split(split)
             if mask.any():
-                without = excluded[mask].mean(0)
-                yield self.Row(
-                    split=split,
-                    keys=self.keys,
-                    full_loss=outputs.loss[mask].mean().item(),
-                    restricted_loss=restricted[mask].mean().item(),
-                    excluded_loss=without[0].item(),
-                    excluded_by_frequency=without[1:].numpy(),
-                    key_frequencies=np.array(keys, np.int64),
-                    n_keys=len(keys),
-                )
+                yield self.Row(split=split, keys=self.keys, full_loss=outputs.loss[mask].mean().item(), **measured(mask))
 
-    def _keys(self, results: Results, p: int) -> list[int]:
+    def _keys(self, results: Results, p: int) -> list[int] | None:
         keys = _of_set(results["key_frequencies"], self.keys) if self.keys in SETS else _parsed(self.keys)
+        if keys is None:
+            return None
         if odd := [k for k in keys if not 1 <= k <= p // 2]:
             raise StrobeError(f"progress_measures: key frequencies {odd} are outside 1..{p // 2} for p={p}")
         return keys
+
+
+Measured = Callable[[torch.Tensor], dict[str, Any]]
+"""From a mask over the inputs to the metrics of its row."""
+
+
+def _unknown() -> Measured:
+    names = ("restricted_loss", "excluded_loss", "excluded_by_frequency", "key_frequencies", "n_keys")
+    return lambda mask: {**dict.fromkeys(names), "reason": "no key frequencies: the weights they are read from are not finite"}
+
+
+def _measure(logits: torch.Tensor, keys: list[int]) -> Measured:
+    """From logits [class r, a, p]: both losses are taken once over all inputs, and averaged over those of a mask."""
+    totals = logits.sum(1)  # [class r, p]
+    restricted = _per_input(restricted_losses(totals, keys))  # [p*p]
+    excluded = _per_input(excluded_losses(logits, totals, [keys, *([k] for k in keys)]))  # [p*p, 1 + keys]
+
+    def measured(mask: torch.Tensor) -> dict[str, Any]:
+        without = excluded[mask].mean(0)
+        losses = {"restricted_loss": restricted[mask].mean().item(), "excluded_loss": without[0].item(), "excluded_by_frequency": without[1:].numpy()}
+        return {**losses, "key_frequencies": np.array(keys, np.int64), "n_keys": len(keys), "reason": None}
+
+    return measured
 
 
 def _parsed(keys: object) -> list[int]:
@@ -94,12 +109,13 @@ def _parsed(keys: object) -> list[int]:
     return sorted(set(values))
 
 
-def _of_set(table: pd.DataFrame, name: str) -> list[int]:
+def _of_set(table: pd.DataFrame, name: str) -> list[int] | None:
+    """The frequencies of a set; None where some weights were not finite."""
     sets = table.loc[table["set"] == name, "frequencies"].tolist()
-    if len(sets) != 1 or sets[0] is None:
-        found = "null: some weights are not finite" if len(sets) == 1 else f"{len(sets)} times there, not once"
+    if len(sets) != 1:
+        found = f"{len(sets)} times there, not once"
         raise StrobeError(f"progress_measures: key frequencies {name!r} are {found}; name them yourself with --set 'progress_measures.keys=[24,36]'")
-    return sorted(int(k) for k in sets[0])
+    return None if sets[0] is None else sorted(int(k) for k in sets[0])
 
 
 # --- losses, with inputs ordered by class: x = (r, a), r = (a + b) mod p, so the target of block r is r ------------------------------------------

@@ -24,7 +24,7 @@ class NeuronMap(Renderer):
         if not len(frame.data):
             return charts.note("No map of this neuron at this step.", width=self.size)
         row = frame.data.sort_values(["layer", "neuron"]).iloc[0]
-        cells = np.asarray(row["map"], dtype=float)
+        cells = np.asarray(row["map"], dtype=float) * float(row.get("scale", 1.0))
         p = int(getattr(frame.family, "p", cells.shape[0]))
         side = cells.shape[0] * charts.whole_pixels(cells.shape[0], self.size)
         picture = charts.image_rows([cells], None, (p, p), neuron=[int(row["neuron"])])

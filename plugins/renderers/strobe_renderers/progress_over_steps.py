@@ -57,7 +57,7 @@ def _key_frequencies(data: pd.DataFrame) -> list[int]:
 
 def _by_frequency(data: pd.DataFrame) -> pd.DataFrame:
     """Excluded train loss per key frequency: rows step, series (the frequency), value."""
-    train = data[data["split"] == "train"]
+    train = data[(data["split"] == "train") & data["key_frequencies"].notna()]
     cells = [
         (int(step), str(int(k)), float(loss))
         for step, keys, losses in zip(train["step"], train["key_frequencies"], train["excluded_by_frequency"], strict=True)
