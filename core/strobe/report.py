@@ -237,8 +237,9 @@ def _try_table(workspace: Workspace, panel: Panel) -> None:
 # --- the default report ------------------------------------------------------------------------------------------------------------------------
 
 
-def default_report(workspace: Workspace, run: str | Run) -> Report:
-    """The family's report when it has one, else one made of what is stored; results that no panel shows come last, under "More results"."""
+def default_report(workspace: Workspace, run: str | Run, *, more: bool = True) -> Report:
+    """The family's report when it has one, else one made of what is stored; results that no panel shows come last, under "More results",
+    unless `more` is off."""
     run = workspace.run(run)
     path = run.family.report()
     stored = stored_tables(workspace, run)
@@ -248,8 +249,8 @@ def default_report(workspace: Workspace, run: str | Run) -> Report:
         return Report(title=run.name, description=run.family.summary(), sections=sections)
     report = load(path)
     shown = tables_of(report, workspace.registry)
-    more = [generic(workspace, run, table) for table in stored if table not in shown]
-    return report.model_copy(update={"sections": [*report.sections, Section(title=MORE, panels=more)]}) if more else report
+    rest = [generic(workspace, run, table) for table in stored if table not in shown] if more else []
+    return report.model_copy(update={"sections": [*report.sections, Section(title=MORE, panels=rest)]}) if rest else report
 
 
 def stored_tables(workspace: Workspace, run: Run) -> list[str]:

@@ -35,12 +35,15 @@ def demo(root: Path, family: str, no_app: bool, executor: str) -> None:
 
 
 def write_report(workspace: Workspace, run: str) -> Path:
+    """The family's report as one file; what it does not show is in the app."""
     from ..export import write_html
     from ..report import default_report
 
     chosen = workspace.run(run)
     output = workspace.root / f"{run}.html"
-    write_html(workspace, default_report(workspace, chosen), chosen, output)
+    with progress_bar(False, "drawing") as bar:
+        report = default_report(workspace, chosen, more=False)
+        write_html(workspace, report, chosen, output, progress=lambda done, total: bar(done, total, "panels"))
     return output
 
 
