@@ -45,6 +45,11 @@ class Field:
     def sweeps(self) -> bool:
         return self.kind in ("whole", "number")
 
+    @property
+    def span(self) -> int:
+        """Columns it takes: text may be long."""
+        return 2 if self.kind == "text" else 1
+
 
 @dataclass
 class Form:
@@ -234,15 +239,26 @@ def _raises(cls: type[BaseModel], settings: Mapping[str, Any]) -> bool:
 
 def show(cls: type[BaseModel], key: str, defaults: Mapping[str, Any] | None = None, *, sweep: bool = True) -> Form:
     """Draw the widgets, and return what they hold. `sweep=False`: one value per setting."""
-    form, all_fields = Form(cls), fields(cls, defaults)
-    for start in range(0, len(all_fields), COLUMNS):
-        for column, f in zip(st.columns(COLUMNS), all_fields[start : start + COLUMNS], strict=False):
+    form = Form(cls)
+    for line in lines(fields(cls, defaults)):
+        spans = [f.span for f in line]
+        for column, f in zip(st.columns([*spans, *[1] * (COLUMNS - sum(spans))]), line, strict=False):
             with column:
                 given = _widget(f, f"{key}.{f.name}")
                 form.slots[f.name] = st.container(gap="xsmall")
             if given != f.default:
                 _take(form, f, given, sweep)
     return form
+
+
+def lines(shown: Iterable[Field]) -> list[list[Field]]:
+    """Fields in rows of `COLUMNS` columns."""
+    found: list[list[Field]] = []
+    for f in shown:
+        if not found or sum(g.span for g in found[-1]) + f.span > COLUMNS:
+            found.append([])
+        found[-1].append(f)
+    return found
 
 
 def _widget(f: Field, key: str) -> Any:

@@ -25,6 +25,8 @@ LOOK = """<style>
 .stMainBlockContainer [data-testid="stCaptionContainer"] p {{ font-size: 12px; }}
 [class*="st-key-card-"] {{ background: {card}; border-color: {border}; border-radius: 10px; }}
 [class*="st-key-card-"] [data-testid="stVegaLiteChart"] {{ overflow-x: auto; }}
+.st-key-jobs {{ margin-top: 10px; }}
+.st-key-jobs p {{ overflow-wrap: anywhere; }}
 [class*="st-key-event"] button {{ min-height: 24px; padding: 0 8px; }}
 </style>"""
 
@@ -32,8 +34,9 @@ LOOK = """<style>
 def main() -> None:
     st.set_page_config("Strobe", layout="wide", initial_sidebar_state="expanded")
     st.html(_look())
-    report = st.Page(_report_page, title="Report", icon=":material/monitoring:", default=True)
-    runs = st.Page(lambda: _said(lambda workspace: runs_page.show(workspace, report)), title="Runs", icon=":material/list:", url_path="runs")
+    # no icons: Streamlit makes a favicon of a page's icon, and fetches it from the network
+    report = st.Page(_report_page, title="Report", default=True)
+    runs = st.Page(lambda: _said(lambda workspace: runs_page.show(workspace, report)), title="Runs", url_path="runs")
     st.navigation([report, runs]).run()
 
 

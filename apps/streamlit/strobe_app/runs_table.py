@@ -175,25 +175,26 @@ def table(listed: Sequence[Row]) -> pd.DataFrame:
     """The rows; parameters in which the listed runs differ have a column each, and columns that say nothing are left out."""
     differing = differing_parameters(listed)
     frame = pd.DataFrame([_cells(row, differing) for row in listed])
-    return frame.drop(columns=[c for c in ("label", "tags", "note", "events") if not frame[c].astype(bool).any()])
+    return frame.drop(columns=[c for c in ("label", "tags", "note", "events", "missing analyses") if not frame[c].astype(bool).any()])
 
 
 def _cells(row: Row, differing: Collection[str]) -> dict[str, Any]:
-    gaps = None if row.gaps is None else f"{len(row.gaps)} of {row.applicable}: {', '.join(row.gaps)}" if row.gaps else "none"
     return {
         "run": row.name,
         "label": row.label.label,
         "tags": list(row.label.tags),
-        "family": row.family,
-        "state": "archived" if row.label.archived else row.state,
         **{name: row.parameters.get(name) for name in differing},
-        "steps": row.steps,
-        "last step": row.last_step,
+        "state": "archived" if row.label.archived else row.state,
         **{name.replace("_", " "): row.metrics.get(name) for name in LOSSES},
         "events": ", ".join(f"{event} {at:,}" for event, at in row.events.items()),
-        "missing analyses": gaps,
+        "missing": None if row.gaps is None else len(row.gaps),
+        "of": row.applicable if row.gaps is not None else None,
         "note": row.label.note,
-        "MB": round(row.bytes / 1e6, 1),
+        "steps": row.steps,
+        "last step": row.last_step,
+        "size": row.bytes,
+        "family": row.family,
+        "missing analyses": ", ".join(row.gaps or ()),
     }
 
 

@@ -136,7 +136,8 @@ def _forecast(workspace: Workspace, cls: type[Family], sweep: Sweep, new: Sequen
         st.markdown(said, width="content")
         if new and any(_speed_key(v) not in seconds for v in new):
             st.button("Estimate the time", key="train time", on_click=_measure, args=(cls, new), help="from a few updates of the real thing")
-    st.dataframe(rows, hide_index=True, height=min(38 + 35 * len(rows), 260))
+    whole = {"epochs": st.column_config.NumberColumn(format="localized")}
+    st.dataframe(rows, hide_index=True, height=min(38 + 35 * len(rows), 260), column_config=whole)
     steps = sweep.variants[0].config.steps()
     st.caption(
         f"Checkpoints{' of the first' if len(rows) > 1 else ''}: {', '.join(f'{s:,}' for s in steps[:80])}{', ...' if len(steps) > 80 else ''}"
