@@ -5,14 +5,16 @@
 # make docs            the pages made from docstrings and from the command line, and the files that other pages show
 # make faults          kill a training 200 times at random moments; it must end bitwise as if it had not been (N=200)
 # make bench           the figures of docs/benchmarks.md
+# make bench-analyzers CPU and bytes of every analyzer, printed and written into docs/measures.md
 # make check-real DATA=DIR   every reference value of a folder of real checkpoints
+# make check-story DATA=DIR  the story of a real run, read off its tables
 
 PYTHON ?= $(shell for p in python3.11 python3 python; do $$p -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$p && break; done)
 JOBS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup environment system-packages demo test faults lint docs bench bench-training check-real
+.PHONY: setup environment system-packages demo test faults lint docs bench bench-training bench-analyzers check-real check-story
 
 setup: environment system-packages
 
@@ -51,6 +53,13 @@ bench: environment
 
 bench-training: environment
 	@for p in 31 59 113; do echo "== p=$$p"; $(BIN)/python benchmarks/training.py --set p=$$p || exit 1; done
+
+bench-analyzers: environment
+	$(BIN)/python benchmarks/analyzers.py --markdown docs/measures.md
+
+check-story: environment
+	@test -n "$(DATA)" || { echo 'which data? make check-story DATA=path/to/modadd_p113_seed999' >&2; exit 2; }
+	$(BIN)/python benchmarks/check_story.py $(DATA)
 
 check-real: environment
 	@test -n "$(DATA)" || { echo 'which data? make check-real DATA=path/to/modadd_p113_seed999' >&2; exit 2; }

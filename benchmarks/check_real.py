@@ -1,12 +1,15 @@
 """Every reference value of real runs against what Strobe computes: `python benchmarks/check_real.py DATA`.
 
-DATA is a folder of checkpoints with run.json and reference.json, or a folder of such folders; a published run beside it is checked too. Imports
-and analyzes into a temporary workspace, prints the worst relative error of each quantity, and exits with 1 when one is beyond its tolerance:
-1e-6 for what is computed in float64 from weights, 1e-3 where a float32 forward is in between, none for counts and sets.
+DATA is a folder of checkpoints with run.json and reference.json (and reference_extra.json, see the module of that name), or a folder of such folders;
+a published run beside it is checked too. Imports and analyzes into a temporary workspace (or `--workspace FOLDER`, which is kept), prints the worst
+relative error of each quantity, and exits with 1 when one is beyond its tolerance: 1e-6 for what is computed in float64 from weights, 1e-3 where a
+float32 forward is in between, none for counts and sets, and what reference_extra.py says of the few others.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 import sys
 import tempfile
@@ -17,18 +20,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import reference_extra
 import torch
+from reference_extra import EXACT, FORWARD, NOT_BUILT_HERE, WEIGHTS, Tables
 
 import strobe
 from strobe import maths
 
-EXACT, WEIGHTS, FORWARD = 0.0, 1e-6, 1e-3
 PARAMETERS = {"W_E": "embed.W_E", "W_in": "blocks.0.mlp.W_in", "W_out": "blocks.0.mlp.W_out", "W_U": "unembed.W_U"}
 RATIOS = ("stable_rank", "participation_ratio_sigma", "participation_ratio_lambda", "effective_rank")
-WEIGHT_ANALYZERS = ["weight_norms", "effective_dimensionality", "dominant_frequencies"]
-PASS_ANALYZERS = ["neuron_frequency", "attention_maps", "loss_and_accuracy", "progress_measures"]
-ANALYZERS = [*WEIGHT_ANALYZERS, *PASS_ANALYZERS, "key_frequencies", "phases"]
-SETTINGS = {"progress_measures": {"keys": "own"}}
+ANALYZERS = [
+    *["weight_norms", "effective_dimensionality", "dominant_frequencies", "neuron_frequency", "attention_maps", "loss_and_accuracy"],
+    *["progress_measures", "key_frequencies", "phases", "centroid_pca"],
+]
+"""What reference.json needs; reference_extra.json needs more."""
+OWN = {"keys": "own"}
+SETTINGS = {"progress_measures": OWN}
 EVENTS = {
     "modadd_p113_seed999": {("memorised", "at_step"): 267, ("turn", "interpolated_step"): 5_056, ("generalised", "interpolated_step"): 5_639},
 }
@@ -60,7 +67,7 @@ def compare(ws: strobe.Workspace, run: str, reference: Mapping[str, Any]) -> Ite
     """Every number of `reference` (step -> values) that the analyzers compute."""
     for text, expected in reference.items():
         step = int(text)
-        for measure in (_outputs, _progress, _fourier, _keys, _neurons, _spectra, _attention):
+        for measure in (_outputs, _progress, _fourier, _keys, _neurons, _spectra, _attention, _centroids):
             for quantity, found, value, tolerance, *floor in measure(ws, run, step, expected):
                 yield Comparison(quantity, step, float(found), float(value), tolerance, *floor)
     for (event, column), at in EVENTS.get(run, {}).items():
@@ -80,7 +87,7 @@ def _outputs(ws: strobe.Workspace, run: str, step: int, expected: Mapping[str, A
 
 
 def _progress(ws: strobe.Workspace, run: str, step: int, expected: Mapping[str, Any]) -> Found:
-    table = ws.table("progress_measures", runs=run, steps=step, settings=SETTINGS["progress_measures"]).set_index("split")
+    table = ws.table("progress_measures", runs=run, steps=step, settings=OWN).set_index("split")
     yield from (("restricted_loss", table["restricted_loss"][split], value, FORWARD) for split, value in expected["restricted_loss"].items())
     yield "excluded_loss_train", table["excluded_loss"]["train"], expected["excluded_loss_train"], FORWARD
 
@@ -134,6 +141,33 @@ def _attention(ws: strobe.Workspace, run: str, step: int, expected: Mapping[str,
     yield from (("attention_mean_last_to", found, value, FORWARD, 1e-4) for found, value in zip(means, values, strict=True))
 
 
+def _centroids(ws: strobe.Workspace, run: str, step: int, expected: Mapping[str, Any]) -> Found:
+    if shares := expected.get("centroid_pca_share_resid_post"):
+        table = ws.table("centroid_pca", runs=run, steps=step)
+        row = table[(table["frame"] == "own") & (table["site"] == "resid_post")].iloc[0]
+        yield from (("centroid_pca_share", found, value, FORWARD) for found, value in zip(row["shares"], shares, strict=False))
+
+
+def compare_extra(ws: strobe.Workspace, run: str, reference: Mapping[str, Any]) -> Iterator[Comparison]:
+    """Every number of reference_extra.json of this run: its own, or of the published run that its file also describes."""
+    tables = Tables(ws, run)
+    for _, step, (quantity, found, value, *rest) in reference_extra.at_steps(tables, reference):
+        yield Comparison(quantity, step, float(found), float(value), *rest)
+    for _, step, (quantity, found, value, *rest) in reference_extra.trajectory(tables, reference.get("parameter_trajectory", {}).get("values", {})):
+        yield Comparison(quantity, step, float(found), float(value), *rest)
+
+
+def extra_reference(folder: Path, steps: tuple[int, ...]) -> dict[str, Any]:
+    """What reference_extra.json, here or in the folder beside, says of a run: {} when nothing."""
+    if (folder / "reference_extra.json").is_file():
+        found: dict[str, Any] = json.loads((folder / "reference_extra.json").read_text("utf-8"))
+        return found
+    for file in folder.parent.glob("*/reference_extra.json"):
+        if values := json.loads(file.read_text("utf-8")).get(folder.name, {}).get("values"):
+            return {key: {"values": {str(steps[0]): value}} for key, value in reference_extra.published(values).items()}
+    return {}
+
+
 def read_reference(folder: Path, steps: tuple[int, ...]) -> dict[str, Any]:
     """Step -> values; the reference of a run with one checkpoint names no step."""
     data = json.loads((folder / "reference.json").read_text("utf-8"))
@@ -142,11 +176,13 @@ def read_reference(folder: Path, steps: tuple[int, ...]) -> dict[str, Any]:
 
 def check(ws: strobe.Workspace, folder: Path) -> pd.DataFrame:
     """Import and analyze a folder: one row per quantity, with its worst error."""
-    run = ws.import_run(folder, "modular_addition")
-    report = ws.analyze(run, ANALYZERS, settings=SETTINGS)
-    if report.failures:
-        raise SystemExit(f"{folder.name}: {report.failures[0].analyzer}: {report.failures[0].message}")
-    found = list(compare(ws, run.name, read_reference(folder, run.steps)))
+    known = folder.resolve().name in {run.name for run in ws.runs()}
+    run = ws.run(folder.resolve().name) if known else ws.import_run(folder, "modular_addition")
+    for settings in ({}, *reference_extra.SETTINGS):
+        report = ws.analyze(run, list(settings) or sorted({*ANALYZERS, *reference_extra.ANALYZERS}), settings=settings)
+        if report.failures:
+            raise SystemExit(f"{folder.name}: {report.failures[0].analyzer}: {report.failures[0].message}")
+    found = [*compare(ws, run.name, read_reference(folder, run.steps)), *compare_extra(ws, run.name, extra_reference(folder, run.steps))]
     rows = pd.DataFrame([{"quantity": c.quantity, "values": 1, "worst relative error": c.error, "tolerance": c.tolerance, "ok": c.ok} for c in found])
     merged = rows.groupby("quantity", sort=False).agg({"values": "sum", "worst relative error": "max", "tolerance": "max", "ok": "all"}).reset_index()
     merged.insert(0, "run", f"{folder.name} ({len(run.steps)} checkpoints)")
@@ -161,24 +197,27 @@ def folders(data: Path) -> list[Path]:
     return sorted(f.parent for f in data.glob("*/reference.json"))
 
 
-def main(data: Path) -> int:
+def main(data: Path, workspace: Path | None = None) -> int:
     """Print the table; 1 when a number misses its reference, 2 when there is nothing to check."""
     chosen = folders(data)
     if not chosen:
         print(f"{data} holds no reference.json; give a folder of checkpoints with run.json and reference.json", file=sys.stderr)
         return 2
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.nullcontext(workspace) if workspace else tempfile.TemporaryDirectory() as folder:
         table = pd.concat([check(strobe.Workspace(folder), f) for f in chosen], ignore_index=True)
     table["worst relative error"] = table["worst relative error"].map("{:.1e}".format)
     table["tolerance"] = table["tolerance"].map(lambda t: f"{t:.0e}" if t else "exact")
     print(table.to_string(index=False))
+    for key, why in NOT_BUILT_HERE.items():
+        print(f"not built here: {key} ({why})")
     missed = (~table["ok"]).sum()
     print(f"{table['values'].sum()} values, {len(table)} quantities, {missed} beyond their tolerance")
     return int(missed > 0)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    sys.exit(main(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--workspace", type=Path, help="keep the import and the results here, and reuse what is there")
+    sys.exit(main(**vars(parser.parse_args())))

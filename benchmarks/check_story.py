@@ -1,21 +1,28 @@
-"""The story of a real run, read off its tables: `python benchmarks/check_story.py WORKSPACE [RUN]`.
+"""The story of a real run, read off its tables: `python benchmarks/check_story.py DATA`.
 
-Queries the stored results of `modadd_p113_seed999` (import it, then `strobe analyze`) for each number of its fifteen-point story and compares.
-Numbers are compared at the digits the story gives; a table that is not there is named. Exits with 1 when a number differs or cannot be read.
+DATA is the folder of checkpoints of `modadd_p113_seed999`, which is imported and analyzed (in `--workspace FOLDER`, which is kept, if given), or
+such a workspace. Each number of its fifteen-point story is queried and compared at the digits the story gives, and so are events and their intervals;
+a table that is not there is named. Exits with 1 when a number differs or cannot be read. `--keep FOLDER` writes what the queries and the derived
+analyzers read, small: tests/data/story was made with it.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 import strobe
+
+RUN = "modadd_p113_seed999"
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,9 @@ class Tables:
         if len(rows) != 1:
             raise ValueError(f"{len(rows)} rows of {table} where {where}")
         return rows[column].iloc[0]
+
+    def interval(self, event: str, subject: str) -> tuple[int, int]:
+        return int(self.event(event, "lower", subject)), int(self.event(event, "upper", subject))
 
     def event(self, event: str, column: str, subject: str = "") -> Any:
         rows = self["events"]
@@ -199,6 +209,25 @@ def _afterwards(t: Tables) -> Iterator[Check]:
         yield Check(14, f"head {head} switches at", lambda h=head: t.event("head switches frequency", "upper", f"head {h}"), step)
         yield Check(14, f"head {head} switches to", lambda h=head: t.event("head switches frequency", "frequency", f"head {h}"), 39)
     yield from _the_death_of_54(t)
+    yield from _dated(t)
+
+
+def _dated(t: Tables) -> Iterator[Check]:
+    """The events that the story turns on, each with the recorded steps between which it lies."""
+    intervals = (
+        (3, "memorised", "train_loss", (266, 267)),
+        (9, "turn", "test_loss", (5000, 5500)),
+        (9, "generalised", "test_loss", (5500, 6000)),
+        (12, "collapse to a line", "k 36", (8500, 13500)),
+        (13, "regress", "test_loss", (12000, 13000)),
+        (14, "head switches frequency", "head 0", (14000, 14500)),
+        (14, "head switches frequency", "head 2", (22000, 23500)),
+        (15, "velocity burst", "all parameters", (20500, 22000)),
+        (15, "cohort pruned", "neurons of k 54", (20500, 22000)),
+        (15, "frequency lost", "k 54 in embedding", (20500, 22000)),
+    )
+    for point, event, subject, between in intervals:
+        yield Check(point, f"{event}, {subject}: between", lambda e=event, s=subject: t.interval(e, s), between)
 
 
 def _the_death_of_54(t: Tables) -> Iterator[Check]:
@@ -221,19 +250,67 @@ def _the_death_of_54(t: Tables) -> Iterator[Check]:
     yield Check(15, "dimensions of W_out at 22000", lambda: t.dimensions(22000), 7)
 
 
-def main(workspace: str, run: str = "modadd_p113_seed999") -> int:
+def kept(t: Tables) -> Iterator[tuple[str, pd.DataFrame]]:
+    """What the story's queries and the derived analyzers behind them read of each table of steps, and of the pass over the weights."""
+    whole = ["head_frequency", "progress_measures", "key_frequencies", "parameter_velocity", "weight_norms", "margins", "loss_and_accuracy"]
+    yield from ((name, t[name].drop(columns=["fractions"], errors="ignore")) for name in whole)
+    neurons = t["neuron_frequency"]
+    yield "neuron_frequency", neurons[["step", "layer", "neuron", "frequency", "fraction", "dead"]].astype({"fraction": "float32"})
+    spectra = t["dominant_frequencies"]
+    yield "dominant_frequencies", spectra[spectra["view"].isin(["W_E", "W_L"])].astype({"amplitude": "float32", "share": "float32"})
+    maps = t["attention_maps"]
+    yield "attention_maps", maps.assign(map=[np.asarray(m, float).mean(keepdims=True).ravel() for m in maps["map"]])
+    yield "dormant_neurons", t["dormant_neurons"].drop(columns=["scores", "utility"])
+    sizes = t["effective_dimensionality"]
+    yield "effective_dimensionality", sizes[sizes["head"].isna() & sizes["parameter"].str.contains("mlp")]
+    geometry = t["representation_geometry"]
+    yield "representation_geometry", geometry[geometry["site"] == "resid_post"]
+    yield "logit_fourier", t["logit_fourier"][t["logit_fourier"]["keys"] == "all"]
+    path = t["parameter_trajectory"]
+    yield "parameter_trajectory", path[(path["group"] == "all") & (path["component"] <= 3)]
+
+
+def keep(t: Tables, folder: Path) -> None:
+    """Write them as Parquet, one file per table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in kept(t):
+        shown = pd.DataFrame(table).drop(columns=["run", "probe"], errors="ignore")
+        shown.to_parquet(folder / f"{name}.parquet", index=False, compression="zstd", compression_level=19)
+
+
+def analyzed(data: Path, workspace: Path) -> strobe.Workspace:
+    """The workspace with the run and all of its results."""
+    ws = strobe.Workspace(data if (data / "runs").is_dir() else workspace)
+    if not (data / "runs").is_dir():
+        ws.analyze(RUN if RUN in {run.name for run in ws.runs()} else ws.import_run(data, "modular_addition", name=RUN))
+    return ws
+
+
+def told(t: Tables) -> int:
+    """Print every number of the story beside what the tables say; how many differ."""
     wrong = 0
-    for check in story(Tables(strobe.Workspace(workspace), run)):
+    for check in story(t):
         found = check.found()
         agrees = check.agrees(found)
         wrong += not agrees
         shown = f"{found:.4g}" if isinstance(found, float) else str(found)
-        print(f"{check.point:>2}  {'ok  ' if agrees else 'DIFF'}  {check.what:<38} {shown:<18} {check.expected}")
+        print(f"{check.point:>2}  {'ok  ' if agrees else 'DIFF'}  {check.what:<52} {shown:<18} {check.expected}")
     print(f"{wrong} of the numbers differ" if wrong else "the whole story can be read off the tables")
-    return 1 if wrong else 0
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--workspace", type=Path)
+    parser.add_argument("--keep", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        tables = Tables(analyzed(arguments.data, arguments.workspace or Path(folder)), RUN)
+        if arguments.keep:
+            keep(tables, arguments.keep)
+        return int(told(tables) > 0)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit(__doc__)
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

@@ -6,8 +6,8 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
-
 from real_run import passed
+
 from strobe import Activations, Results
 from strobe.schema import to_arrow, to_pandas
 from strobe_analyzers.activation_maps import ActivationMaps

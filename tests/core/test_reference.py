@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -15,12 +15,11 @@ from strobe import Workspace
 @pytest.fixture(scope="module")
 def check_real(root: Path) -> ModuleType:
     """benchmarks/check_real.py, which checks the same numbers on all 43 checkpoints."""
-    spec = importlib.util.spec_from_file_location("check_real", root / "benchmarks" / "check_real.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["check_real"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(root / "benchmarks"))
+    try:
+        return importlib.import_module("check_real")
+    finally:
+        sys.path.remove(str(root / "benchmarks"))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,79 @@
+"""What holds for every built-in analyzer: a row in docs/measures.md, and a picture of its table."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small import small_workspace
+
+from strobe import Workspace
+from strobe.cards import cards_of, resolve
+from strobe.renderer import fits
+from strobe.report import Panel, Report, Section
+from strobe.runs import Run
+
+ROOT = Path(__file__).parents[2]
+CATEGORIES: dict[str, dict[str, str]] = tomllib.loads((ROOT / "entrypoints.toml").read_text("utf-8"))["strobe"]["analyzers"]
+ANALYZERS = [name for names in CATEGORIES.values() for name in names]
+COLUMNS = ["analyzer", "definition", "source", "checked against", "tolerance", "CPU ms", "bytes"]
+
+
+def measures() -> dict[str, list[str]]:
+    """Analyzer -> the cells of its row in docs/measures.md."""
+    text = (ROOT / "docs" / "measures.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").replace(r"\|", "│").split("|")] for line in text.splitlines() if line.startswith("| `")]
+    assert text.count("| " + " | ".join(COLUMNS) + " |") == len(CATEGORIES)
+    assert len({row[0] for row in rows}) == len(rows)
+    return {row[0].split("`")[1]: row for row in rows}
+
+
+def test_every_analyzer_has_a_row_in_the_table_of_measures() -> None:
+    found = measures()
+    assert set(found) == set(ANALYZERS)
+    for name, cells in found.items():
+        assert len(cells) == len(COLUMNS), name
+        assert all(cells[COLUMNS.index(column)] for column in ("definition", "checked against", "tolerance", "CPU ms", "bytes")), name
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Run]:
+    """A small trained run with the results of everything that is not opt-in."""
+    workspace, run = small_workspace(tmp_path_factory.mktemp("every"), ())
+    report = workspace.analyze(run, [p.name for p in workspace.registry.all("analyzer")], settings={"full_activation_maps": {"neurons": [3]}})
+    assert [(f.analyzer, f.message) for f in report.failures] == []
+    return workspace, run
+
+
+def descriptions(spec: Any) -> list[str]:
+    return [spec["description"]] if isinstance(spec, dict) and spec.get("description") else []
+
+
+@pytest.mark.parametrize("analyzer", [name for name in ANALYZERS if name != "full_activation_maps"])
+def test_every_table_can_be_drawn(analyzer: str, small: tuple[Workspace, Run]) -> None:
+    """By every renderer that says it fits: without an error, with alt text, and on a card that says how to read it."""
+    workspace, run = small
+    schema = workspace.schema(analyzer)
+    names = [p.name for p in workspace.registry.all("renderer") if fits(p.load(), analyzer, schema)]
+    assert names
+    panels = [Panel(renderer=name, table=analyzer) for name in names]
+    cards = cards_of(resolve(workspace, Report(title="every table", sections=[Section(title="all", panels=panels)]), run))
+    for name, card in zip(names, cards, strict=True):
+        drawing = card.draw({"step": 20, "layer": 0, "head": 0, "neuron": 0, "frequency": 1, "input": 0})
+        assert (name, drawing.problem) == (name, "")
+        assert descriptions(drawing.spec), name
+        assert card.how_to_read, name
+
+
+def test_a_picture_that_is_no_note_wherever_there_are_rows(small: tuple[Workspace, Run]) -> None:
+    """At least one renderer shows marks for every table that is not empty."""
+    workspace, run = small
+    blank = []
+    for analyzer in (name for name in ANALYZERS if name != "full_activation_maps"):
+        if len(workspace.table(analyzer, runs=run)):
+            fitting = [p.name for p in workspace.registry.all("renderer") if fits(p.load(), analyzer, workspace.schema(analyzer))]
+            rows = [sum(map(len, workspace.view(name, run, analyzer, step=20).chart.to_dict()["datasets"].values())) for name in fitting]
+            blank += [analyzer] if max(rows) <= 1 else []
+    assert blank == []
