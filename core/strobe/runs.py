@@ -7,7 +7,7 @@ import json
 import platform
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -52,9 +52,15 @@ class RunRecord(BaseModel):
 
 def versions() -> dict[str, str]:
     """The versions that move a trajectory."""
+    return {"strobe": __version__, "python": platform.python_version(), "torch": _version("torch"), "numpy": _version("numpy")}
+
+
+@cache
+def _version(package: str) -> str:
+    """Looked up once: 3 ms each, and a sweep asks for every run."""
     from importlib.metadata import version
 
-    return {"strobe": __version__, "python": platform.python_version(), "torch": version("torch"), "numpy": version("numpy")}
+    return version(package)
 
 
 class Run:

@@ -241,6 +241,12 @@ def test_wrong_input_is_said_in_the_form_and_nothing_is_queued(toy: Path, page, 
     assert JobStore(toy).all() == []
 
 
+def test_every_wrong_field_has_its_message(page) -> None:
+    app = fill(page(), p="5, x", fraction="1.5", schedule="evry:100", lr_schedule="cosin")
+    assert [c.value for c in app.code] == ["5, x\n   ^", "cosin\n^", "evry:100\n^"]
+    assert len(app.error) == 4
+
+
 def test_an_optimizer_is_chosen_from_those_there_are_and_an_unknown_one_is_named() -> None:
     optimizer = next(f for f in forms.fields(Training) if f.name == "optimizer")
     assert optimizer.options == ("adamw", "adam", "sgd", "muon")

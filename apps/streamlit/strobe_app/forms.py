@@ -66,9 +66,12 @@ class Form:
 
     def check(self, base: Mapping[str, Any] | None = None) -> None:
         """Validate every combination, as far as the first that is wrong, and show each problem under its field."""
-        if not self.problems and count(self.values) <= MOST:
-            wrong: Iterable[dict[str, str]] = (problems(self.cls, {**(base or {}), **variant}) for variant in combinations(self.values))
-            self.problems |= next((found for found in wrong if found), {})
+        if count(self.values) <= MOST:
+            wrong = (problems(self.cls, {**(base or {}), **variant}) for variant in combinations(self.values))
+            found = next((found for found in wrong if found), {})
+            if self.problems:  # with some settings unread, what concerns several together is not known
+                found.pop("", None)
+            self.problems |= found
         for name, message in self.problems.items():
             if name in self.slots:
                 say(self.slots[name], message)
@@ -211,9 +214,20 @@ def problems(cls: type[BaseModel], settings: Mapping[str, Any]) -> dict[str, str
         cls(**settings)
     except ValidationError as e:
         return {str(error["loc"][0]) if error["loc"] else "": _said(error) for error in reversed(e.errors())}
-    except StrobeError as e:  # raised by a validator of its own: whose, is found by setting each one alone
-        return {next((name for name, value in settings.items() if _raises(cls, {name: value})), ""): str(e)}
+    except StrobeError as e:  # a validator of Strobe's own: pydantic stops there, so each setting is tried alone, to find whose it is, and the others
+        return {name: said for name, value in settings.items() if (said := _alone(cls, name, value))} or {"": str(e)}
     return {}
+
+
+def _alone(cls: type[BaseModel], name: str, value: Any) -> str:
+    """What is wrong with one setting by itself, '' when nothing is."""
+    try:
+        cls(**{name: value})
+    except ValidationError as e:
+        return next((_said(error) for error in e.errors() if error["loc"][:1] == (name,)), "")
+    except StrobeError as e:
+        return str(e)
+    return ""
 
 
 def _said(error: Mapping[str, Any]) -> str:
@@ -222,16 +236,6 @@ def _said(error: Mapping[str, Any]) -> str:
     if error["type"] in ("value_error", "assertion_error"):
         return message
     return f"{inside + ' = ' if inside else ''}{error.get('input')!r}: {message}"
-
-
-def _raises(cls: type[BaseModel], settings: Mapping[str, Any]) -> bool:
-    try:
-        cls(**settings)
-    except ValidationError:
-        return False
-    except StrobeError:
-        return True
-    return False
 
 
 # --- on the page -----------------------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import streamlit as st
 from strobe import StrobeError, Workspace
 from strobe.index import Index
 from strobe.labels import Label, label_of
+from strobe.plan import Forecast
 from strobe_app.forms import shown
 
 LOSSES = ("train_loss", "test_loss", "test_accuracy")
@@ -58,13 +59,14 @@ def rows(workspace: Workspace) -> list[Row]:
 
 
 def _row(workspace: Workspace, entry: Mapping[str, Any], metrics: Mapping[str, float], events: Mapping[str, int]) -> Row:
-    label, problem = Label(), entry["problem"]
+    label, problem, parameters = Label(), entry["problem"], json.loads(entry["parameters"] or "{}")
     if not problem:
         try:
-            label = label_of(workspace.run(entry["run"]))
+            run = workspace.run(entry["run"])
+            parameters = run.record.parameters  # in the family's order
+            label = label_of(run)
         except StrobeError as e:
             problem = str(e)
-    parameters = json.loads(entry["parameters"] or "{}")
     said = (
         entry["run"],
         entry["family"] or "",
@@ -82,20 +84,32 @@ def _row(workspace: Workspace, entry: Mapping[str, Any], metrics: Mapping[str, f
 
 def _add_gaps(workspace: Workspace, found: Sequence[Row]) -> None:
     """What `strobe plan` says of every analyzer that is not opt-in; asked again only for runs of which something was written since."""
-    known: dict[str, tuple[Any, tuple[str, ...], int]] = st.session_state.setdefault(f"gaps {workspace.root}", {})
+    known = _known(str(workspace.root))
     marks = {row.name: _mark(workspace, row.name) for row in found}
     changed = [name for name, mark in marks.items() if name not in known or known[name][0] != mark]
-    for name in changed:
-        try:
-            forecasts = workspace.plan([name]).forecasts
-        except StrobeError:  # a family that is not installed, a run without its split: the list itself must not fail
-            known.pop(name, None)
-            continue
-        gaps = tuple(sorted(f.analyzer for f in forecasts if f.missing))
-        known[name] = (marks[name], gaps, sum(f.state != "not applicable" for f in forecasts))
+    if changed:
+        with st.spinner("Looking which analyses are missing"):
+            forecasts = _forecasts(workspace, changed)
+        for name in changed:
+            of_run = [f for f in forecasts if f.run == name]
+            gaps = tuple(sorted(f.analyzer for f in of_run if f.missing)) if of_run else None
+            known[name] = (marks[name], gaps, sum(f.state != "not applicable" for f in of_run))
     for row in found:
-        if row.name in known:
-            _, row.gaps, row.applicable = known[row.name]
+        _, row.gaps, row.applicable = known[row.name]
+
+
+@st.cache_resource(show_spinner=False)
+def _known(root: str) -> dict[str, tuple[Any, tuple[str, ...] | None, int]]:
+    """Run -> its mark when it was looked at, gaps, and how many analyzers apply: shared by all who look at a workspace."""
+    return {}
+
+
+def _forecasts(workspace: Workspace, runs: Sequence[str]) -> Sequence[Forecast]:
+    """Of all runs at once; one by one when that fails: a run whose family is not installed must not take the others with it."""
+    try:
+        return workspace.plan(runs).forecasts
+    except StrobeError:
+        return [] if len(runs) == 1 else [f for run in runs for f in _forecasts(workspace, [run])]
 
 
 def _mark(workspace: Workspace, run: str) -> tuple[int, ...]:
@@ -210,7 +224,10 @@ def _columns(frame: pd.DataFrame) -> dict[str, Any]:
     return {
         **{name: column for name, column in numbers.items() if name in frame},
         "run": config.TextColumn("run", pinned=True),
-        "tags": config.ListColumn("tags"),
+        "label": config.TextColumn("label", width=170),
+        "tags": config.ListColumn("tags", width=150),
+        "events": config.TextColumn("events", width=190),
+        "note": config.TextColumn("note", width=200),
         "test accuracy": config.NumberColumn("test accuracy", format="percent"),
         "missing analyses": config.TextColumn(
             "missing analyses", width="medium", help="analyzers whose cells are not all stored; double-click to read"
