@@ -158,6 +158,34 @@ def _one_harmonic(maps: Tensor) -> Tensor:
     return fractions
 
 
+def grid_fractions(values: Tensor) -> Tensor:
+    """`map_fractions(grid_maps(values))`, one harmonic, of activations [p*p, n] as the forward lays them out: float64 [n, (p-1)//2].
+
+    Row by row of the grid, every map at once: the sums over x, y, x+y and x-y need no transposed copy, which halves the time for 512 maps.
+    """
+    p = math.isqrt(len(values))
+    if not values.shape[1]:
+        return torch.zeros(0, (p - 1) // 2, dtype=torch.float64)
+    with torch.inference_mode():
+        rough = values.mean(0).double()  # taken off first, so that no digits are lost in the squares; what is left of the mean is taken off exactly
+        sums, squares = torch.zeros(4, p, values.shape[1], dtype=torch.float64), torch.zeros(values.shape[1], dtype=torch.float64)
+        for x, row in enumerate(values.reshape(p, p, -1)):
+            row = row.double() - rough  # [y, n]
+            sums[0] += row
+            sums[1, x] = row.sum(0)
+            sums[2, x:] += row[: p - x]  # x + y
+            sums[2, :x] += row[p - x :]
+            sums[3, : p - x] += row[x:]  # y - x
+            sums[3, p - x :] += row[:x]
+            squares += (row * row).sum(0)
+        mean = sums[1].sum(0) / p**2
+        total = squares - p**2 * mean**2
+        varies = total > CONSTANT * (total + p**2 * (mean + rough) ** 2)
+        waves = torch.fft.rfft(sums, dim=1)[:, 1 : (p - 1) // 2 + 1]  # [4, k, n]
+        fractions: Tensor = (waves.abs() ** 2).sum(0) * (2 / p**2) / torch.where(varies, total, torch.nan)
+        return fractions.T
+
+
 def _two_harmonics(maps: Tensor) -> Tensor:
     x, total = _centred(maps)
     p = x.shape[1]

@@ -93,6 +93,17 @@ def test_fractions_agree_with_the_dense_definition(p, n, harmonics, seed):
     torch.testing.assert_close(maths.map_fractions(maps, harmonics), dense_fractions(maps, harmonics), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("p", [3, 4, 6, 7, 30, 31])
+@pytest.mark.parametrize("offset", [0.0, 3.0, 1e4])
+def test_fractions_of_activations_as_they_are_laid_out_are_those_of_their_maps(p, offset):
+    values = normal(0, p * p, 6).float() + offset
+    values[:, 1], values[:, 2] = 0.0, 5.0  # dead, constant
+    expected = maths.map_fractions(maths.grid_maps(values))
+    torch.testing.assert_close(maths.grid_fractions(values), expected, rtol=0, atol=1e-12, equal_nan=True)
+    assert maths.grid_fractions(values)[1:3].isnan().all()
+    assert maths.grid_fractions(values[:, :0]).shape == (0, (p - 1) // 2)
+
+
 @pytest.mark.parametrize("k", [1, 8, 15])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_wave_has_all_its_variance_at_its_frequency_also_the_last(k, sign):
