@@ -223,7 +223,7 @@ def test_a_run_that_is_complete_is_not_trained_again(toy: Path, page) -> None:
         ({"schedule": "evry:100"}, "at character 1, found 'e'", "evry:100\n^"),
         ({"lr_schedule": "cosine:ovr=5"}, "expected one of over, final at character 8, found 'o'", "cosine:ovr=5\n       ^"),
         ({"p": "5, x"}, "expected a whole number at character 4, found 'x'", "5, x\n   ^"),
-        ({"fraction": "1.5"}, "1.5: Input should be less than 1", ""),
+        ({"fraction": "1.5"}, "1.5: Input should be less than or equal to 1", ""),
         ({"fraction": "0.3, 0"}, "0.0: Input should be greater than 0", ""),
         ({"d_model": "10", "n_heads": "4"}, "d_model=10 must be a multiple of n_heads=4: try d_model=8 or 12", ""),
         ({"lr": "-1"}, "-1.0: Input should be greater than 0", ""),

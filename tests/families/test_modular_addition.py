@@ -267,7 +267,7 @@ def test_inputs_of_another_length() -> None:
         ({"d_model": 2}, "d_model=2 must be a multiple of n_heads=4: try d_model=4"),
         ({"p": 3, "fraction": 0.1}, "nothing to train on"),
         ({"p": 2}, "greater than or equal to 3"),
-        ({"fraction": 1.0}, "less than 1"),
+        ({"fraction": 1.1}, "less than or equal to 1"),
         ({"activation": "tanh"}, "'relu', 'gelu' or 'square'"),
         ({"heads": 4}, "Extra inputs"),
     ],

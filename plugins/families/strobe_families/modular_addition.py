@@ -36,7 +36,7 @@ class ModularAddition(Family):
     d_mlp: int = Field(512, ge=1, description="neurons per layer")
     n_layers: int = Field(1, ge=1, le=12, description="transformer blocks")
     activation: Literal["relu", "gelu", "square"] = Field("relu", description="of the neurons; square is x^2")
-    fraction: float = Field(0.3, gt=0, lt=1, description="share of the inputs (p*p of them, p*(p-1) for a/b) that are trained on")
+    fraction: float = Field(0.3, gt=0, le=1, description="share of the inputs (p*p of them, p*(p-1) for a/b) that are trained on")
     seed: int = Field(0, ge=0, lt=2**63, description="of the initial weights")
     data_seed: int = Field(598, ge=0, lt=2**63, description="of the train/test split")
 

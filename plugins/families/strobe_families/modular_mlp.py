@@ -40,7 +40,7 @@ class ModularMLP(Family):
     d_mlp: int = Field(512, ge=1, description="neurons")
     activation: Literal["relu", "gelu", "square"] = Field("square", description="of the neurons; square is x^2")
     objective: Literal["cross_entropy", "mse"] = Field("cross_entropy", description="what training minimises; mse is the squared distance to one-hot")
-    fraction: float = Field(0.5, gt=0, lt=1, description="share of the inputs (p*p of them, p*(p-1) for a/b) that are trained on")
+    fraction: float = Field(0.5, gt=0, le=1, description="share of the inputs (p*p of them, p*(p-1) for a/b) that are trained on")
     seed: int = Field(0, ge=0, lt=2**63, description="of the initial weights")
     data_seed: int = Field(598, ge=0, lt=2**63, description="of the train/test split")
 
