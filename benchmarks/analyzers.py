@@ -81,8 +81,8 @@ def refreshed(page: str, costs: Mapping[str, Cost]) -> str:
     for line in page.splitlines():
         name = line.split("`")[1] if line.startswith("| `") else ""
         if name in costs:
-            cells = line.rstrip(" |").split(" | ")[:-2]
-            line = " | ".join([*cells, f"{costs[name].milliseconds:.1f}", f"{costs[name].bytes:,.0f} |"])
+            kept = line.rsplit("|", 3)[0].rstrip()
+            line = f"{kept} | {costs[name].milliseconds:.1f} | {costs[name].bytes:,.0f} |"
         lines.append(line)
     return "\n".join(lines) + "\n"
 
