@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import StrobeError, did_you_mean
 
@@ -93,7 +93,11 @@ class Outputs:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """Where a hook is running: run, step (None for derived analyzers), family, device, a generator seeded from the cell's key, a logger."""
+    """Where a hook is running: run, step (None for derived analyzers), family, device, a generator seeded from the cell's key, a logger.
+
+    With `scope = "runs"` there is no one family; then `parameters` says of each run what it was made with: its family's name as `family`, the family's
+    parameters, and the training configuration under its own names (a family parameter of the same name comes first).
+    """
 
     run: str = "run"
     step: int | None = None
@@ -101,6 +105,7 @@ class Context:
     device: str = "cpu"
     seed: int = 0
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("strobe"))
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def rng(self) -> np.random.Generator:

@@ -124,6 +124,8 @@ class AnalyzerSpecs:
     def analyze_trajectory(self, checkpoints: Checkpoints, metrics: pd.DataFrame, results: Results, context: Context) -> Iterable[Row] | Columns:
         """Look at a run's weights over all its steps: one pass, bounded memory. Rows may declare `step`.
 
+        With `scope = "runs"` it is called once over several runs, and its rows may declare `run`; `checkpoints` is then a dict run -> checkpoints.
+
         :param checkpoints: lazy: iterate for `(step, weights)`, index by step; nothing is kept between steps.
         :param metrics: what training recorded.
         :param results: rows of the analyzers named in `consumes`, all steps.
@@ -138,7 +140,7 @@ class AnalyzerSpecs:
 
         :param results: rows of the analyzers named in `consumes`, all steps.
         :param metrics: what training recorded (with a `run` column when the scope is several runs).
-        :param context: run, family, `rng`, logger.
+        :param context: run, family, `rng`, logger; for several runs the `parameters` of each.
         """
 
 

@@ -161,6 +161,12 @@ def joined(task: Task, outcomes: list[Outcome]) -> Outcome:
 RESCUE = Rescue(parts, lost, joined)
 
 
+def _made_with(run: Run) -> dict[str, Any]:
+    """Family, its parameters (defaults included) and the training configuration of a run, flat."""
+    parameters = run.family.identity().get("parameters", run.record.parameters)
+    return {**run.record.training, **parameters, "family": run.record.family}
+
+
 class _Work:
     """The state of one task while it runs."""
 
@@ -247,15 +253,17 @@ class _Work:
     def _derived(self, cell: Cell) -> None:
         arguments, opened = self._common(cell), _Opened()
         if self.bound[cell.analyzer].category == "trajectory":
-            run = self.runs[0]
-            arguments["checkpoints"] = Checkpoints(run.steps, lambda step: opened.watch(step, run.weights(step)))
+            of_run = {run.name: Checkpoints(run.steps, functools.partial(opened.open, run)) for run in self.runs}
+            arguments["checkpoints"] = of_run if cell.run is None else of_run[cell.run]
         self._call(cell, arguments, opened)
 
     # --- any -------------------------------------------------------------------------------------------------------------------------------
 
     def _common(self, cell: Cell) -> dict[str, Any]:
         family = self.runs[0].family if self.runs and cell.run is not None else None
-        arguments: dict[str, Any] = {"context": Context(cell.run or "*", cell.step, family, "cpu", int(cell.key[:15], 16))}
+        parameters = {} if cell.run is not None else {run.name: _made_with(run) for run in self.runs}
+        seed = int(cell.key[:15], 16)
+        arguments: dict[str, Any] = {"context": Context(cell.run or "*", cell.step, family, seed=seed, parameters=parameters)}
         asked = self.bound[cell.analyzer].arguments
         if "metrics" in asked:
             arguments["metrics"] = self._metrics(cell)
@@ -360,7 +368,8 @@ class _Opened:
     def __init__(self) -> None:
         self._seen: list[tuple[int, Mapping[str, int]]] = []
 
-    def watch(self, step: int, weights: Weights) -> Weights:
+    def open(self, run: Run, step: int) -> Weights:
+        weights = run.weights(step)
         self._seen.append((step, weights.nonfinite))
         return weights
 
