@@ -21,7 +21,7 @@ from .errors import CheckpointError, SchemaError, StrobeError
 from .executors import Rescue
 from .failures import Failure
 from .hookspecs import PROJECT, EngineSpecs, hookimpl
-from .loss import Loss
+from .loss import Loss, Split
 from .plan import Bound, Capture, Cell, capture
 from .registry import Registry
 from .runs import Run
@@ -337,10 +337,10 @@ def forward(run: Run, weights: Weights, probe: Probe, plan: Capture) -> dict[tup
 
 
 def objective(run: Run, probe: Probe) -> Any:
-    """(weights, split) -> mean loss on a split of the probe, differentiable."""
+    """(weights, split or indices of inputs) -> mean loss on that part of the probe, differentiable."""
 
-    def mean_loss(weights: Mapping[str, torch.Tensor], split: str) -> torch.Tensor:
-        rows = slice(None) if split == "all" and "all" not in probe.splits else probe.splits[split]
+    def mean_loss(weights: Mapping[str, torch.Tensor], split: Split) -> torch.Tensor:
+        rows = split if not isinstance(split, str) else slice(None) if split == "all" and "all" not in probe.splits else probe.splits[split]
         logits = run.family.forward(weights, probe.inputs[rows], Tap())
         return run.family.loss(logits.double(), probe.targets[rows]).mean()
 
