@@ -16,6 +16,8 @@ from .schema import Row
 from .sites import Positions
 
 ADDED = ("run", "step", "probe")
+DERIVED = ("trajectory", "results")
+"""Categories whose rows may declare steps, and whose scope may be several runs."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +99,15 @@ class _Probe:
 
 
 def _check_row(cls: type[Analyzer], category: str, who: str) -> None:
-    allowed = {"trajectory": {"step"}, "results": {"step", "run"} if cls.scope == "runs" else {"step"}}.get(category, set())
+    allowed = ({"step", "run"} if cls.scope == "runs" else {"step"}) if category in DERIVED else set()
     if taken := set(ADDED) & set(cls.Row.model_fields) - allowed:
         extra = f" ({category} rows may declare {', '.join(sorted(allowed))})" if allowed else ""
         raise ContractError(f"{who}: Row declares {', '.join(sorted(taken))}, which the engine adds{extra}; remove it from {cls.Row.__qualname__}")
 
 
 def _check_class_attributes(cls: type[Analyzer], category: str, who: str) -> None:
-    if cls.scope == "runs" and category != "results":
-        raise ContractError(f'{who}: scope = "runs" is for analyze_results, not {category}')
+    if cls.scope == "runs" and category not in DERIVED:
+        raise ContractError(f'{who}: scope = "runs" is for analyze_results and analyze_trajectory, not {category}')
     for pattern, where in cls.sites.items():
         if not isinstance(where, Positions):
             raise ContractError(f"{who}: sites[{pattern!r}] = {where!r} is not a position; write `Last()` or `Positions(...)`")

@@ -300,7 +300,7 @@ def test_scope_runs_is_for_results() -> None:
         def analyze_weights(self, weights: Any) -> Iterator[Value]:
             yield from ()
 
-    assert 'scope = "runs" is for analyze_results, not weights' in refused(Mine)
+    assert 'scope = "runs" is for analyze_results and analyze_trajectory, not weights' in refused(Mine)
 
 
 def test_sites_map_to_positions() -> None:

@@ -17,7 +17,7 @@ from .similarity import linear_cka, unbiased_cka
 
 
 class FunctionVelocity(Analyzer):
-    """How much the function changes from one checkpoint to the next: 1 - linear CKA of the residual stream, and the mean absolute change of the logits.
+    """How much the function changes between checkpoints: 1 - linear CKA of the residual stream, and the mean absolute change of the logits.
 
     On the same sampled inputs (activation_sample, logit_sample). Per interval and divided by its steps, so that it can be laid beside
     parameter_velocity: weights that move while the function stands still only drift. `lost` = 1 - CKA: 0 nothing changed but rotation and scale, 1

@@ -16,9 +16,9 @@ from .activation_sample import drawn
 class LogitSample(Analyzer):
     """The logits at the read-out position for the same `inputs` inputs and the first `classes` classes at every step, as float16.
 
-    The inputs are a seeded draw from the probe, without replacement and ascending, the same for every checkpoint. Values are over `scale`, the largest
-    absolute one, so 3 digits survive in every precision. Works on any model with one answer per input; logits that are not finite, or that have other
-    axes, give a null and a reason. `function_velocity` reads it. Cost: no pass of its own; 29 KB at p=113.
+    The inputs are a seeded draw from the probe, without replacement and ascending, the same for every checkpoint. Values are over `scale`, the
+    largest absolute one, so 3 digits survive in every precision. Works on any model with one answer per input; logits that are not finite, or that
+    have other axes, give a null and a reason. `function_velocity` reads it. Cost: no pass of its own; 29 KB at p=113.
     """
 
     inputs: int = Field(128, ge=1)

@@ -20,9 +20,9 @@ Points = list[tuple[str, int]]
 class SharedTrajectory(Analyzer):
     """Several runs of one shape on common principal components, so that their paths can be laid over each other.
 
-    One exact PCA (as parameter_trajectory) of all the runs' checkpoints at the steps that *all* of them have, so that no run weighs more than another;
-    `weighting="gap"` weighs a checkpoint by the steps it stands for. The coordinates of one run depend on which others are in: they are stored
-    together, and a new run is a new table. Distances between runs are mostly those between their initial weights: different seeds do not meet.
+    One exact PCA (as parameter_trajectory) of all the runs' checkpoints at the steps that *all* of them have, so that no run weighs more than
+    another; `weighting="gap"` weighs a checkpoint by the steps it stands for. The coordinates of one run depend on which others are in: they are
+    stored together, and a new run is a new table. Distances between runs are mostly those between their initial weights: different seeds do not meet.
     Refuses runs whose parameters differ in name or shape, fewer than two runs, and fewer than two common steps, and says which. Opt-in for that
     reason: name the runs. A checkpoint with NaN or infinity has null coordinates.
     Cost: two passes over all checkpoints; memory: the largest parameter once per run and step.

@@ -49,8 +49,8 @@ class TrajectoryLoops(Analyzer):
     *return*, else a *projection crossing*, and most are. Never call a path self-intersecting without both that distance and the null: the principal
     components of a random walk are cosines, which cross, enclose area and have integer frequency ratios. So the same is measured of `walks` seeded
     random walks with the same steps and step lengths in a space of as many dimensions, and stored beside it.
-    Also: the closest return in the plane and in the full space (over the diameter, among points at least `away` diameters of path apart), the shoelace
-    area of the path closed by its chord, over its squared length, its turning (2 pi: once around) and mean curvature = turning over length,
+    Also: the closest return in the plane and in the full space (over the diameter, among points at least `away` diameters of path apart), the
+    shoelace area of the path closed by its chord, over its squared length, its turning (2 pi: once around) and mean curvature = turning over length,
     whether it ends where it started, and, on request (`lissajous`), the sine waves in path length that fit the two components.
     Orientation is that of parameter_trajectory. Groups of fewer than three finite checkpoints, or that never move, have no rows.
     Cost: reads checkpoint_products, no weights; 1.5 s for five groups of 43 checkpoints, nearly all of it the walks (lissajous: 40 s).
