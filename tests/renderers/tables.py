@@ -56,6 +56,7 @@ def tables(p: int, *, neurons: int = 32, heads: int = 4) -> dict[str, pd.DataFra
         "input_trace": pd.DataFrame([_trace(s, p, rng) for s in STEPS]),
         "ablation": pd.DataFrame([row for s in STEPS for row in _ablation(s, keys, heads, rng)]).astype({"frequency": "Int64", "head": "Int64"}),
         "events": _events(),
+        **_landscape(rng),
         "parameter_velocity": pd.DataFrame(
             [
                 {"group": g, "step": s, "previous_step": 0, "velocity": rng.random() / s}
@@ -303,3 +304,42 @@ def frame(renderer: type[Renderer], all_tables: dict[str, pd.DataFrame], step: i
         data = data[data[c] == cursor[c]]
     known = schema(whole)
     return Frame(data.reset_index(drop=True), known, bind(renderer.slots, known) or {}, {n: all_tables[n] for n in others}, Family(p), cursor)  # type: ignore[arg-type]
+
+
+def _landscape(rng: np.random.Generator) -> dict[str, pd.DataFrame]:
+    """Tables of the landscape analyzers."""
+    alphas, both = np.linspace(-1, 1, 5), ("test", "train")
+    return {
+        "flatness": pd.DataFrame([_flat(s, split, rng) for s in STEPS for split in both]),
+        "hessian": pd.DataFrame([_hessian(s, rng) for s in STEPS]),
+        "loss_slice": pd.DataFrame(
+            [{"step": s, "split": n, "alphas": alphas, "betas": np.zeros(1), "losses": rng.random((1, 5))} for s in STEPS for n in both]
+        ),
+        "mode_connectivity": pd.DataFrame(
+            [{"step": s, "split": n, "barrier": rng.random(), "alphas": alphas, "losses": rng.random(5)} for s in STEPS for n in both]
+        ),
+        "gradient_alignment": pd.DataFrame(
+            [_aligned(s, g, o, rng) for s in STEPS for g, o in (("embedding", "attention"), ("attention", "mlp"), ("mlp", "mlp"))]
+        ),
+        "local_learning_coefficient": pd.DataFrame([_chain(s, c, rng) for s in STEPS for c in (0, 1, None)]).astype({"chain": "Int64"}),
+    }
+
+
+def _flat(step: int, split: str, rng: np.random.Generator) -> dict[str, Any]:
+    deltas = {"plus": rng.random(4), "minus": rng.random(4)}
+    return {"step": step, "split": split, "alpha": 0.03, "curvature": 2 * rng.random(), "curvature_se": 0.1, **deltas}
+
+
+def _hessian(step: int, rng: np.random.Generator) -> dict[str, Any]:
+    density = {"density_nodes": np.sort(rng.random(5)), "density_shares": np.full(5, 0.2)}
+    return {"step": step, "split": "train", "lambda_max": rng.random(), "trace": 3 * rng.random(), **density}
+
+
+def _aligned(step: int, group: str, other: str, rng: np.random.Generator) -> dict[str, Any]:
+    cosine = 2 * rng.random() - 1 if group == other else None
+    return {"step": step, "group": group, "other": other, "alignment": rng.random(), "null_95": 0.3, "train_test_cosine": cosine}
+
+
+def _chain(step: int, chain: int | None, rng: np.random.Generator) -> dict[str, Any]:
+    numbers = {"label": "ok", "llc": 1.0, "llc_se": 0.1, "baseline": 0.1, "nbeta": 100.0, "curvature_to_prior": 3.0}
+    return {"step": step, "chain": chain, **numbers, "losses": None if chain is None else rng.random(20)}
