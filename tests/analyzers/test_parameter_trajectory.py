@@ -119,3 +119,41 @@ def test_one_checkpoint_has_no_trajectory(run):
 
 def test_the_result_repeats_bit_by_bit(run):
     assert table(run).coordinate.tolist() == table(run).coordinate.tolist()
+
+
+def test_gap_weights_are_a_weighted_svd(run):
+    """Trapezoid half-gaps: the mean and the variance weigh each checkpoint by the steps that it stands for."""
+    steps = np.array(list(run), float)
+    weights = np.r_[0, np.diff(steps)] / 2 + np.r_[np.diff(steps), 0] / 2
+    weights /= weights.sum()
+    rows = np.stack([np.concatenate([w[name].numpy().ravel() for name in MEMBERS["mlp"]]) for w in run.values()]).astype(float)
+    centred = rows - weights @ rows
+    _, s, v = np.linalg.svd(weights[:, None] ** 0.5 * centred, full_matrices=False)
+    signs = np.sign(v[np.arange(6), np.abs(v[:6]).argmax(1)])
+    found = table(run, groups=("mlp",), weighting="gap")
+    np.testing.assert_allclose(coordinates(found, "mlp"), (centred @ v[:6].T) * signs, atol=1e-9)
+    np.testing.assert_allclose(found[found.step == 0].variance_share, (s**2 / (s**2).sum())[:6], rtol=1e-9)
+
+
+def test_even_gaps_make_no_difference_but_at_the_ends(run):
+    doubled = {0: run[0], 1: run[0]} | {step + 1: run[step] for step in list(run)[1:]}
+    found = table(doubled, weighting="gap")
+    assert (
+        found[(found.group == "all") & (found.step == 0)].coordinate.tolist() == found[(found.group == "all") & (found.step == 1)].coordinate.tolist()
+    )
+
+
+def test_gap_weights_of_the_real_run(data):
+    """Independent shares of `reference_extra.json`, 43 checkpoints."""
+    import pandas as pd
+
+    from strobe_analyzers.paths import components, paths
+
+    found = {path.group: path for path in paths(pd.read_parquet(data / "real_run_products.parquet"))}
+    expected = {
+        ("all", False): [0.6745315127496482, 0.19253154876793588, 0.056433587204027816, 0.03582783498954156, 0.015757377589903303],
+        ("all", True): [0.7530793822025317, 0.12166699434456799, 0.06167381535857325, 0.025098894899854438, 0.013811079930371131],
+        ("mlp", True): [0.7466894993295072, 0.12538272829108812, 0.061053293499037195, 0.028650074312290816, 0.013502416778456875],
+    }
+    for (group, gap), shares in expected.items():
+        np.testing.assert_allclose(components(found[group], 5, gap_weighted=gap).shares, shares, rtol=1e-9)

@@ -11,7 +11,6 @@ from pydantic import Field
 import strobe
 from strobe import Analyzer, Weights, array, dim, hookimpl, metric
 
-
 DRAWN = ("first", "second", "third")
 """Components whose coordinates are stored."""
 

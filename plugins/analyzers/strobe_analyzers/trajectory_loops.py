@@ -17,6 +17,8 @@ from .paths import Path, components, paths, random_walk
 from .plane_curves import Crossing
 
 PLANES = ((1, 2), (1, 3), (2, 3))
+NEGLIGIBLE = 1e-9
+"""Share of variance under which a component is rounding: a path in a plane has no third one."""
 
 
 class Found(NamedTuple):
@@ -52,7 +54,7 @@ class TrajectoryLoops(Analyzer):
     Also: the closest return in the plane and in the full space (over the diameter, among points at least `away` diameters of path apart), the
     shoelace area of the path closed by its chord, over its squared length, its turning (2 pi: once around) and mean curvature = turning over length,
     whether it ends where it started, and, on request (`lissajous`), the sine waves in path length that fit the two components.
-    Orientation is that of parameter_trajectory. Groups of fewer than three finite checkpoints, or that never move, have no rows.
+    Orientation is that of parameter_trajectory. A plane that the path does not span has no row: a straight line has none, nor have two checkpoints.
     Cost: reads checkpoint_products, no weights; 1.5 s for five groups of 43 checkpoints, nearly all of it the walks (lissajous: 40 s).
     """
 
@@ -121,12 +123,14 @@ class TrajectoryLoops(Analyzer):
 
     def _shapes(self, path: Path, orientation: np.ndarray | None) -> dict[tuple[int, int], Shape]:
         """Plane -> shape, for the planes that the path spans."""
-        even, gap = (components(path, 3, gap_weighted=w).coordinates.numpy() for w in (False, True))
+        bases = [components(path, 3, gap_weighted=w) for w in (False, True)]
+        even, gap = (b.coordinates.numpy() for b in bases)
         if orientation is not None:
             n = min(orientation.shape[1], even.shape[1])
             even = even.copy()
             even[:, :n] *= np.where((even[:, :n] * orientation[:, :n]).sum(0) < 0, -1, 1)
-        planes = [(x, y) for x, y in PLANES if y <= even.shape[1]]
+        spanned = min(sum((share or 0) > NEGLIGIBLE for share in b.shares) for b in bases)
+        planes = [(x, y) for x, y in PLANES if y <= spanned]
         return {(x, y): self._shape(path, even[:, [x - 1, y - 1]], gap[:, [x - 1, y - 1]]) for x, y in planes}
 
     def _shape(self, path: Path, even: np.ndarray, gap: np.ndarray) -> Shape:
