@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from quadratic import model, probe
+from quadratic import model
 from safetensors.torch import save_file
 
 from strobe import Loss, StrobeError
