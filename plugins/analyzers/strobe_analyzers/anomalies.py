@@ -15,14 +15,14 @@ from strobe import Analyzer, Context, Results, dim, hookimpl, metric
 from .run_table import LOGARITHMIC, NUMBERS, SEEDS, alike, compared, profiles
 
 WHOLE = ("n_keys", "n_lost", "robust_crossings", "generalises", "loop_closed")
-"""Counts and yes-or-no: half a unit is the least deviation that means anything."""
+"""Counts and yes-or-no: peers that all agree are taken to deviate by a quarter."""
 
 
 class Anomalies(Analyzer):
     """Robust z-score of each number of a run's profile against the run's peers, and what makes it anomalous.
 
     Peers: the other runs with the same family and parameters but for `ignore` (seeds). z = (value - median of the peers) / deviation, with deviation
-    = 1.4826 times their median absolute one, at least `floor` of the magnitude of the median (a count or yes-or-no: 0.5), so that peers which agree
+    = 1.4826 times their median absolute one, at least `floor` of the magnitude of the median (a count or yes-or-no: 0.25), so that peers which agree
     to the last digit do not make an anomaly of nothing. Losses and the delay are compared as log10. The run itself is not among its peers, or it
     would hide itself. With few peers the deviation is a guess: `null_rate` is how often a normal draw lies as far from the median of as many others
     (20,000 seeded draws), and a number is anomalous only with |z| >= `threshold` *and* null_rate <= `level`. There are about 35 numbers per run:
@@ -93,26 +93,27 @@ class Anomalies(Analyzer):
         if len(others) < self.min_peers:
             return row | {"why": f"{len(others)} of {len(peers)} peers have one, at least {self.min_peers} are needed"}
         median = float(np.median(others))
-        z = (own - median) / self._deviation(column, others, median)
-        rate = float((_null(len(others), self.seed) >= abs(z)).mean())
+        deviation, least = 1.4826 * float(np.median(np.abs(others - median))), self._least(column, median)
+        z = (own - median) / max(deviation, least)
+        rate = float((_null(len(others), self.seed, deviation < least) >= abs(z)).mean())
         anomalous = bool(abs(z) >= self.threshold and rate <= self.level)
         side = "above" if z > 0 else "below"
         words = f"{raw:.3g} is {side} its {len(others)} peers: median {known.median():.3g}, {known.min():.3g} to {known.max():.3g}"
         return row | {"z": float(z), "null_rate": rate, "anomalous": anomalous, "why": words if anomalous else "in line"}
 
-    def _deviation(self, column: str, others: np.ndarray, median: float) -> float:
-        least = 0.5 if column in WHOLE else self.floor * abs(median) if column not in LOGARITHMIC else self.floor
-        return max(1.4826 * float(np.median(np.abs(others - median))), least, 1e-12)
+    def _least(self, column: str, median: float) -> float:
+        """The least deviation that means anything, on the scale that is compared."""
+        return 0.25 if column in WHOLE else max(self.floor if column in LOGARITHMIC else self.floor * abs(median), 1e-12)
 
 
 @cache
-def _null(peers: int, seed: int) -> np.ndarray:
-    """|z| of normal draws against as many normal peers, 20,000 of them."""
+def _null(peers: int, seed: int, floored: bool) -> np.ndarray:
+    """|z| of normal draws against as many normal peers, 20,000 of them; `floored`: their deviation is known to be 1 at least."""
     draws = np.random.default_rng(seed).standard_normal((20_000, peers + 1))
     own, others = draws[:, 0], draws[:, 1:]
     median = np.median(others, axis=1)
     deviation = 1.4826 * np.median(np.abs(others - median[:, None]), axis=1)
-    return np.abs(own - median) / np.maximum(deviation, 1e-12)
+    return np.abs(own - median) / np.maximum(deviation, 1.0 if floored else 1e-12)
 
 
 def _number(value: float) -> float | None:
