@@ -56,6 +56,15 @@ def tables(p: int, *, neurons: int = 32, heads: int = 4) -> dict[str, pd.DataFra
         "input_trace": pd.DataFrame([_trace(s, p, rng) for s in STEPS]),
         "ablation": pd.DataFrame([row for s in STEPS for row in _ablation(s, keys, heads, rng)]).astype({"frequency": "Int64", "head": "Int64"}),
         "events": _events(),
+        "representation_similarity": _similarity(rng),
+        "function_velocity": _function_velocity(rng),
+        "trajectory_loops": _loops(),
+        "dimensionality_threshold": _dates(),
+        "run_summary": _runs(rng),
+        "anomalies": pd.DataFrame(
+            [{"run": "r1", "column": "n_lost", "anomalous": True, "rank": 1}, {"run": "r", "column": "turn", "anomalous": False}]
+        ),
+        "run_correlations": pd.DataFrame([{"x": "turn", "y": "generalised", "runs": 5, "rho": 0.9, "low": 0.5, "high": 1.0, "excludes_zero": True}]),
         **_landscape(rng),
         "parameter_velocity": pd.DataFrame(
             [
@@ -278,6 +287,55 @@ def _events() -> pd.DataFrame:
     return pd.DataFrame(
         [{"event": e, "subject": s, "at_step": u, "interpolated_step": float(u), "lower": a, "upper": b, "detail": ""} for e, s, u, a, b in found]
     )
+
+
+def _similarity(rng: np.random.Generator) -> pd.DataFrame:
+    n, names = len(STEPS), ("cka_last", "cka_previous", "svcca_last", "svcca_previous", "cka_null", "svcca_null")
+    rows = [{"layer": 0, "step": s, **{name: rng.random() for name in names}, "cka_all": rng.random(n)} for s in STEPS]
+    return pd.DataFrame([rows[0] | {"cka_previous": None, "svcca_previous": None}, *rows[1:]]).astype(
+        {"cka_previous": float, "svcca_previous": float}
+    )
+
+
+def _function_velocity(rng: np.random.Generator) -> pd.DataFrame:
+    sites = [{"layer": 0, "site": "resid_post", "step": s, "velocity": rng.random() / s, "logit_velocity": None} for s in STEPS[1:]]
+    logits = [{"layer": None, "site": "logits", "step": s, "velocity": None, "logit_velocity": rng.random()} for s in STEPS[1:]]
+    return pd.DataFrame([*sites, *logits]).astype({"velocity": float, "logit_velocity": float, "layer": "Int64"})
+
+
+def _loops() -> pd.DataFrame:
+    counts = {"crossings": 0, "crossings_gap_weighted": 1, "crossings_robust": 0, "null_crossing_rate": 0.0, "null_gap_weighted_rate": 1.0}
+    more = {"reading": "none", "closest": 0.3, "closest_null": 0.1}
+    planes = [(g, x, y) for g in ("all", "mlp") for x, y in ((1, 2), (2, 3))]
+    return pd.DataFrame([{"group": g, "x": x, "y": y, **counts, **more, "crossing_distances": np.array([0.85] * (y - 2))} for g, x, y in planes])
+
+
+def _dates() -> pd.DataFrame:
+    rows = [
+        {
+            "parameter": n,
+            "ratio": r,
+            "level": level,
+            "interpolated_step": 2000.0 + i,
+            "lower": 500.0,
+            "upper": 2000.0,
+            "at_step": 2000.0,
+            "minus_turn": 9.0,
+        }
+        for i, n in enumerate(("embed.W_E", "blocks.0.mlp.W_in"))
+        for r in ("sigma", "lambda")
+        for level in (30.0, 25.0)
+    ]
+    return pd.DataFrame([*rows, {"parameter": "unembed.W_U", "ratio": "sigma", "level": 30.0}])
+
+
+def _runs(rng: np.random.Generator) -> pd.DataFrame:
+    names = ("memorised", "turn", "generalised", "delay", "final_test_loss")
+    runs = [
+        {"run": r, "varying": f"seed={i}", **{n: rng.random() * 10**i for n in names}, "key_frequencies": "1, 2"}
+        for i, r in enumerate(("r", "r1", "r2"))
+    ]
+    return pd.DataFrame([*runs, {"run": "dead", "varying": "seed=9", "key_frequencies": None}])
 
 
 UNITS = {"participation_ratio_sigma": "1", "participation_ratio_lambda": "1", "full_loss": "nats"}

@@ -11,7 +11,7 @@ from strobe import Frame, Pick, Renderer, charts, hookimpl
 
 
 class TrajectoryPlane(Renderer):
-    """Checkpoints of a parameter group on principal components 1 and 2, and 2 and 3, joined in the order of training, dark to light.
+    """Checkpoints of a parameter group on principal components 1 and 2, 1 and 3, and 2 and 3, joined in the order of training, dark to light.
 
     The ring is the cursor's step. The principal components of a random walk are cosines, so bends and loops alone mean little.
     """
@@ -30,7 +30,7 @@ class TrajectoryPlane(Renderer):
         if not len(points) or len(points.columns) < 2:
             return charts.note(f"No trajectory of group {self.group} was computed for this run.", width=self.size * 2)
         shares = rows.dropna(subset=["variance_share"]).groupby("component")["variance_share"].first()
-        planes = [(1, 2), (2, 3)] if 3 in points.columns else [(1, 2)]
+        planes = [(1, 2), (1, 3), (2, 3)] if 3 in points.columns else [(1, 2)]
         drawn: list[Any] = [self._plane(points, shares, x, y, frame) for x, y in planes]
         return charts.described(
             alt.hconcat(*drawn, spacing=48), f"Path of the parameters ({self.group}) on their principal components, coloured by step."
