@@ -11,8 +11,8 @@ from strobe import Frame, Renderer, charts, hookimpl
 class RunTable(Renderer):
     """One line per run: what differs between them, when they memorised and generalised, where they ended, their key frequencies. A dash: unknown.
 
-    """One line per run: what differs between them, when they memorised and generalised, where they ended, their key frequencies; a dash: unknown.
-    was computed.
+    `columns` chooses from run_summary, `sort` orders by one of them. Runs with an anomaly have its farthest number in the last column,
+    when `anomalies` was computed.
     """
 
     consumes = ("run_summary", "anomalies")
