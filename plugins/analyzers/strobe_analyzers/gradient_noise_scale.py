@@ -22,13 +22,12 @@ class GradientNoiseScale(Analyzer):
     """The batch size below which the gradient is mostly noise: tr(Sigma) / |G|^2, Sigma the covariance of one input's gradient, G their mean.
 
     The training inputs are split into seeded disjoint batches of `batch_size`; with their gradients g_j, `trace` = b mean ||g_j - G||^2 (k/(k-1)) is
-    unbiased, with a standard error over batches. `full_square` = |G|^2 over all training inputs, what a full-batch run descends. `square` =
-    |G|^2 - trace / n is the unbiased estimate of the squared gradient of the distribution the inputs were drawn from, as in the source; it can fall
-    below 0 when n inputs are too few to tell the gradient from noise, and then `noise_scale` = trace / square is null and `drowned` true.
-    `full_noise_scale` = trace / full_square exists always, at most about n. In a full-batch run no step is noisy: the trace is then only how much the
-    training inputs disagree. Weight decay is left out. From 0 (all inputs agree) up. Null where a gradient is not finite.
-    Cost: one gradient on all inputs, in 60 parts: 0.35 s at p = 113.
-    Source: McCandlish et al. 1812.06162, appendix A, with disjoint batches for the two batch sizes.
+    unbiased, with a standard error over batches. `full_square` = |G|^2 over all training inputs, what a full-batch run descends. `square` = |G|^2 -
+    trace / n is the unbiased estimate of the squared gradient of the distribution the inputs were drawn from, as in the source; it can fall below 0
+    where training has fitted these inputs, whose gradients then cancel; then `noise_scale` = trace / square is null and `drowned` true.
+    `full_noise_scale` = trace / full_square exists always; above n it says the same. In a full-batch run no step is noisy: the trace is then only how
+    much the training inputs disagree. Weight decay is left out. From 0 (all inputs agree) up. Null where a gradient is not finite. Cost: one gradient
+    on all inputs, in 60 parts: 0.35 s at p = 113. Source: McCandlish et al. 1812.06162, appendix A, with disjoint batches for the two batch sizes.
     """
 
     batch_size: int | None = Field(None, ge=1, description="inputs per batch, the last one left out if smaller; null: a 60th of them")
@@ -45,7 +44,7 @@ class GradientNoiseScale(Analyzer):
         square: float | None = metric("full_square less trace / inputs: unbiased for the distribution of inputs", unit="nats^2")
         noise_scale: float | None = metric("trace / square; null when square is not above 0", unit="inputs")
         full_noise_scale: float | None = metric("trace / full_square", unit="inputs")
-        drowned: bool | None = dim("whether square is not above 0: too few inputs to tell the gradient from noise")
+        drowned: bool | None = dim("whether square is not above 0: the gradients of these inputs cancel")
 
     @hookimpl
     def analyze_landscape(self, loss: Loss, probe: Probe) -> Iterator[Row]:

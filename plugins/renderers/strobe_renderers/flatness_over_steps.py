@@ -10,8 +10,9 @@ from strobe import Frame, Renderer, charts, hookimpl
 
 
 class FlatnessOverSteps(Renderer):
-    """Curvature of the loss in each random direction over steps, a dot per antithetic pair, their mean as a line with two standard errors as a band;
-    train and test apart, phases marked. Logarithmic: a direction in which the loss falls has no dot."""
+    """How much random directions differ in curvature, over steps: of each antithetic pair a dot, relative to the mean of its step and split, and two
+    standard errors of that mean as a band around 1; phases marked. The means themselves span decades: see curvature_over_steps. Below 0 the loss
+    falls that way. A step whose mean is not positive has no dots."""
 
     consumes = ("flatness", "phases")
     over = ("step",)
@@ -36,11 +37,12 @@ class FlatnessOverSteps(Renderer):
         return charts.described(charts.strips(*drawn, spacing=26), text)
 
     def _strip(self, frame: Frame, rows: pd.DataFrame, split: str, steps: charts.StepAxis, *, top: bool, bottom: bool) -> alt.LayerChart:
+        rows = rows[rows["curvature"].astype(float) > 0]
         dots, means = _dots(rows), _means(rows)
-        values = charts.value_axis(dots["value"], f"{split}: curvature, nats", height=self.height, log=True)
+        values = charts.value_axis([0.9, 1.1, *dots["value"]], f"{split}: curvature / its mean", height=self.height, log=False)
         line = charts.Line.styled("mean", split) if split in ("train", "test") else charts.Line("mean")
         x = steps.x(labels=bottom)
-        cloud = alt.Chart(charts.dataset(f"directions {split}", dots)).mark_circle(size=9, opacity=0.35, color=line.colour, clip=True)
+        cloud = alt.Chart(charts.dataset(f"directions {split}", dots)).mark_circle(size=12, opacity=0.5, color=line.colour, clip=True)
         base = alt.Chart(charts.dataset(f"mean {split}", means))
         band = base.mark_area(opacity=0.25, color=line.colour, clip=True).encode(x=x, y=values.y("low"), y2=alt.Y2("high:Q"))
         mean = base.mark_line(color=line.colour, clip=True).encode(x=x, y=values.y("value"))
@@ -50,17 +52,16 @@ class FlatnessOverSteps(Renderer):
 
 
 def _dots(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows step, value: the positive curvature of every pair."""
-    parts = [
-        pd.DataFrame({"step": int(row["step"]), "value": (np.asarray(row["plus"]) + np.asarray(row["minus"])) / row["alpha"] ** 2})
-        for row in rows.to_dict("records")
-    ]
-    return pd.concat(parts, ignore_index=True).query("value > 0")
+    """Rows step, value: the curvature of every pair over their mean."""
+    parts = [pd.DataFrame(columns=["step", "value"])]
+    for row in rows.to_dict("records"):
+        pairs = (np.asarray(row["plus"]) + np.asarray(row["minus"])) / row["alpha"] ** 2
+        parts.append(pd.DataFrame({"step": int(row["step"]), "value": pairs / row["curvature"]}))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
 def _means(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows step, series, value, low, high of positive means; a band that reaches 0 stops at a thousandth of the mean."""
-    kept = rows[rows["curvature"].astype(float) > 0].sort_values("step")
-    value, error = kept["curvature"].astype(float), kept["curvature_se"].astype(float)
-    table = {"step": kept["step"].astype(int), "series": kept["split"], "value": value}
-    return pd.DataFrame({**table, "low": np.maximum(value - 2 * error, value / 1000), "high": value + 2 * error})
+    """Rows step, series, value (1), low, high: the mean and two standard errors, over the mean."""
+    kept = rows.sort_values("step")
+    error = 2 * kept["curvature_se"].astype(float) / kept["curvature"].astype(float)
+    return pd.DataFrame({"step": kept["step"].astype(int), "series": kept["split"], "value": 1.0, "low": 1 - error, "high": 1 + error})

@@ -59,10 +59,14 @@ def curves(rows: pd.DataFrame, title: str, width: int, height: int) -> alt.Layer
     tooltip = [alt.Tooltip("series:N"), alt.Tooltip("x:Q", format=".3~g"), alt.Tooltip("value:Q", format=".3~e")]
     line = alt.Chart(charts.dataset("curves", rows)).mark_line(point=alt.OverlayMarkDef(size=12))
     ends = rows.loc[rows.groupby("series")["x"].idxmax()] if len(rows) else rows
-    label = alt.Chart(charts.dataset("ends", ends)).mark_text(style="direct-label", dx=6)
     drawn = line.encode(x=x, y=y, color=colour, strokeDash=alt.StrokeDash("series:N", scale=dash, legend=None), tooltip=tooltip)
-    named = label.encode(x=x, y=y, text=alt.Text("series:N"), color=colour)
-    return alt.layer(drawn, named, charts.room(width)).properties(width=width, height=height)
+    named = [
+        alt.Chart(charts.dataset(f"end {split}", ends[ends["series"] == split]))
+        .mark_text(style="direct-label", dx=6, dy=dy)
+        .encode(x=x, y=y, text=alt.Text("series:N"), color=colour)
+        for split, dy in (("test", -6), ("train", 6))
+    ]
+    return alt.layer(drawn, *named, charts.room(width)).properties(width=width, height=height)
 
 
 def _line(alphas: np.ndarray, losses: np.ndarray, split: str) -> pd.DataFrame:
