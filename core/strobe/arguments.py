@@ -95,8 +95,8 @@ class Outputs:
 class Context:
     """Where a hook is running: run, step (None for derived analyzers), family, device, a generator seeded from the cell's key, a logger.
 
-    With `scope = "runs"` there is no one family; then `parameters` says of each run what it was made with: its family's name as `family`, the family's
-    parameters, and the training configuration under its own names (a family parameter of the same name comes first).
+    With `scope = "runs"` there is no one family; then `parameters` says of each run what it was made with: its family's name as `family`, the
+    family's parameters, and the training configuration under its own names (a family parameter of the same name comes first).
     """
 
     run: str = "run"
