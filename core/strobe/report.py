@@ -58,6 +58,7 @@ class Panel(_Part):
     how_to_read: str = Field("", description="at most two lines; the first line of the renderer's description when empty")
     settings: dict[str, Any] = Field(default_factory=dict, description="settings of the renderer")
     slots: dict[str, str] = Field(default_factory=dict, description="slot -> column, for a generic renderer")
+    follow: list[str] = Field(default_factory=list, description="coordinates it is cut at besides those its renderer names: head, neuron, ...")
     cursor: dict[str, Any] = Field(default_factory=dict, description="coordinates that stay fixed: step, layer, head, neuron, ...")
     width: Literal["half", "full"] = Field("half", description="of the card")
 

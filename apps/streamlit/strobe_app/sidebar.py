@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from strobe import Workspace, __version__
-from strobe.export import metrics_at, nearest, opening_step
+from strobe.moments import metrics_at, nearest, opening_step
 from strobe.report import DEFAULT, named_reports
 from strobe.runs import Run
 
