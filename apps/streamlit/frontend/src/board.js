@@ -9,7 +9,7 @@ export class Board {
     this.frames = frames;
     this.direction = 1;
     this.large = []; // panels over the page
-    this.watcher = new IntersectionObserver((entries) => this.seen(entries), { rootMargin: "400px" });
+    this.watcher = new IntersectionObserver((entries) => this.seen(entries), { root: scroller(root), rootMargin: "400px" });
     this.stop = store.subscribe((origin, moved) => this.moved(origin, moved));
     this.build();
   }
@@ -29,6 +29,12 @@ export class Board {
     });
     this.root.replaceChildren(...sections);
     for (const panel of this.panels) this.watcher.observe(panel.element);
+  }
+
+  // The same cards over newer results: what is equal stays as it is drawn.
+  refresh(frames) {
+    this.frames = frames;
+    this.update();
   }
 
   close() {
@@ -153,4 +159,12 @@ export class Board {
     dialog.showModal();
     this.update();
   }
+}
+
+// What scrolls a page's content; null for the window itself.
+function scroller(node) {
+  for (let at = node.parentElement ?? node.getRootNode().host; at; at = at.parentElement ?? at.getRootNode().host) {
+    if (at !== document.body && at !== document.documentElement && /auto|scroll/.test(getComputedStyle(at).overflowY)) return at;
+  }
+  return null;
 }

@@ -41,12 +41,14 @@ function unmount(held, parent) {
 
 function mountBoard(held, data) {
   if (held.version === data.model.version) return; // Python ran again and nothing is different: leave everything as it is
-  const page = `${data.model.place} ${data.model.stamp}`;
-  held.version = data.model.version;
-  if (held.page === page) return;
-  held.page = page;
-  held.part?.close();
   const changed = () => held.setTriggerValue("changed", Date.now());
+  const page = JSON.stringify([data.model.place, data.model.sections]);
+  const { stamp } = data.model;
+  const [samePage, sameResults] = [held.page === page, held.stamp === stamp];
+  Object.assign(held, { version: data.model.version, page, stamp });
+  if (samePage && sameResults) return; // a bookmark was added
+  if (samePage) return void held.part.refresh(new HttpFrames(store.model, changed));
+  held.part?.close();
   const cards = element("div", { className: "sections" });
   const strip = element("div", { className: "strip", hidden: true });
   held.root.replaceChildren(cards, strip);

@@ -1,7 +1,7 @@
 // One card: mounted once, its rows swapped when the cursor moves, its marks clickable, its data listed when asked for.
 import embed from "vega-embed";
 import { expressionInterpreter } from "vega-interpreter";
-import { picked, stepAt, stepPlots } from "./pick.js";
+import { picked, pickedNear, stepAt, stepPlots } from "./pick.js";
 import { store } from "./store.js";
 import { element, number, table } from "./words.js";
 
@@ -131,9 +131,10 @@ export class Panel {
   }
 
   click(event, item) {
-    const moved = picked(item, this.card.picks);
+    const surface = this.chart.querySelector("canvas, svg");
+    const moved = picked(item, this.card.picks) ?? (this.card.picks.length ? pickedNear(this.view, this.card.picks, event, surface) : null);
     if (moved) return void store.set(moved, "pick");
-    const step = stepAt(this.view, this.plots, event, this.chart.querySelector("canvas, svg"));
+    const step = stepAt(this.view, this.plots, event, surface);
     if (step !== null) store.set({ step }, "pick");
   }
 

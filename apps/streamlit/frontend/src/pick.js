@@ -21,14 +21,29 @@ export function picked(item, picks) {
   return null;
 }
 
+// The same for the nearest mark that has one, when it is at most `reach` px away: dots and thin bars are hard to hit.
+export function pickedNear(view, picks, event, surface, reach = 8) {
+  const [x, y] = pointer(view, event, surface);
+  let best = null;
+  let least = reach;
+  const look = (items, dx, dy) => {
+    for (const item of items) {
+      if (item.items) {
+        for (const mark of item.items) look(mark.items, dx + (item.x ?? 0), dy + (item.y ?? 0));
+      } else if (item.bounds && picked(item, picks)) {
+        const { x1, x2, y1, y2 } = item.bounds;
+        const away = Math.hypot(Math.max(x1 + dx - x, 0, x - x2 - dx), Math.max(y1 + dy - y, 0, y - y2 - dy));
+        if (away < least) [best, least] = [item, away];
+      }
+    }
+  };
+  look(view.scenegraph().root.items, 0, 0);
+  return best && picked(best, picks);
+}
+
 // The step under the pointer, null outside the plots over steps. A little below a plot counts: its axis is there.
 export function stepAt(view, plots, event, surface) {
-  const box = surface.getBoundingClientRect();
-  const natural = surface.viewBox?.baseVal?.width || Number.parseFloat(surface.style.width) || box.width;
-  const scaled = box.width / natural;
-  const [left, top] = view.origin();
-  const x = (event.clientX - box.left) / scaled - left;
-  const y = (event.clientY - box.top) / scaled - top;
+  const [x, y] = pointer(view, event, surface);
   for (const name of plots) {
     const group = groupOf(view, name);
     if (!group) continue;
@@ -38,6 +53,16 @@ export function stepAt(view, plots, event, surface) {
     if (scale?.invert) return scale.invert(Math.max(0, Math.min(group.width, dx)));
   }
   return null;
+}
+
+// Where the pointer is, in the drawing's own pixels from its origin.
+function pointer(view, event, surface) {
+  const box = surface.getBoundingClientRect();
+  const natural = surface.viewBox?.baseVal?.width || Number.parseFloat(surface.style.width) || box.width;
+  const scaled = Math.min(box.width / natural, surface.viewBox?.baseVal?.height ? box.height / surface.viewBox.baseVal.height : Infinity);
+  const [left, top] = view.origin();
+  const spare = (box.width - natural * scaled) / 2; // an enlarged drawing stands in the middle
+  return [(event.clientX - box.left - spare) / scaled - left, (event.clientY - box.top) / scaled - top];
 }
 
 function scaleOf(view, name) {
