@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,12 +69,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
 
     report("few", *[Panel(renderer=name) for name in ("loss_curves", "frequency_spectrum", "neuron_map", "attention_map")])
     report("neurons", Panel(renderer="neuron_clusters"), Panel(renderer="neuron_map"))
-    report(
-        "heads", Panel(renderer="head_spectrum"), Panel(renderer="line_over_steps", table="head_frequency", follow=["head"], slots={"y": "fraction"})
-    )
-    report(
-        "broken", Panel(renderer="loss_curves"), Panel(renderer=f"{folder / 'bad.py'}:Bad", table="weight_norms"), Panel(renderer="nothing_like_it")
-    )
+    by_head = Panel(renderer="line_over_steps", table="head_frequency", follow=["head"], slots={"y": "fraction"})
+    report("heads", Panel(renderer="head_spectrum"), by_head)
+    bad = Panel(renderer=f"{folder / 'bad.py'}:Bad", table="weight_norms")
+    report("broken", Panel(renderer="loss_curves"), bad, Panel(renderer="nothing_like_it"))
     return workspace, folder
 
 
@@ -229,8 +227,8 @@ def test_fast_scrubbing_never_shows_another_step_than_it_says(reader: Reader) ->
                     if (panel.element.dataset.at !== board.frames.key(panel.card, store.cursor)) stale.push([panel.card.number, store.cursor.step]);
                     for (const [name, [, rows]] of Object.entries(board.frames.get(panel.card, store.cursor).datasets)) {
                         const shown = panel.view.data(name); // the rows that are really drawn
-                        if (shown.length !== rows.length || rows.some((row, i) => Object.keys(row).some((k) => JSON.stringify(shown[i][k]) !== JSON.stringify(row[k]))))
-                            stale.push([panel.card.number, store.cursor.step, name]);
+                        const other = (row, i) => Object.keys(row).some((k) => JSON.stringify(shown[i][k]) !== JSON.stringify(row[k]));
+                        if (shown.length !== rows.length || rows.some(other)) stale.push([panel.card.number, store.cursor.step, name]);
                     }
                 }
             };
@@ -356,8 +354,9 @@ def test_a_card_fills_the_page_and_escape_returns_to_the_same_place(reader: Read
     reader.open("few", step=10)
     reader.tab.locator("#card-3").scroll_into_view_if_needed()
     reader.settled()
-    scrolled = "(() => { for (let at = strobe.board.root; at; at = at.parentElement ?? at.getRootNode().host) if (at.scrollTop) return at.scrollTop; return 0 })()"
+    scrolled = "document.querySelector('[data-testid=stMain]').scrollTop"
     before = reader.tab.evaluate(scrolled)
+    assert before > 0
     reader.tab.locator("#card-3 .enlarge").click()
     dialog = reader.tab.get_by_role("dialog")
     expect(dialog.locator("svg.marks")).to_be_visible(timeout=PATIENCE)
@@ -448,7 +447,7 @@ def test_plain_charts_take_over_when_the_board_cannot_load(reader: Reader) -> No
     reader.problems.clear()  # the browser's own complaint about the script that was held back
 
 
-def test_new_results_appear_while_one_watches(reader: Reader, small, waiting: Callable[[], None] = lambda: time.sleep(1.2)) -> None:
+def test_new_results_appear_while_one_watches(reader: Reader, small) -> None:
     workspace, _ = small
     report = Report(
         title="Grows", sections=[Section(title="S", panels=[Panel(renderer="norms_over_steps"), Panel(renderer="line_over_steps", table="gini")])]
@@ -457,7 +456,7 @@ def test_new_results_appear_while_one_watches(reader: Reader, small, waiting: Ca
     reader.open("grows", step=10)
     expect(reader.tab.locator("#card-2 .problem")).to_contain_text("strobe analyze small -a gini")
     workspace.analyze("small", ["gini"])
-    waiting()
+    time.sleep(1.2)  # the app looks at the disk once a second
     reader.tab.keyboard.press("End")
     reader.tab.keyboard.press("Home")
     reader.tab.evaluate("strobe.board.refresh(new strobe.board.frames.constructor(strobe.store.model, strobe.board.frames.onChanged))")
