@@ -58,7 +58,7 @@ def page(workspace: Workspace) -> None:
         return
     with st.sidebar:
         run = sidebar.choose_run(workspace, runs)
-        report = sidebar.choose_report(workspace)
+        report = sidebar.choose_report(workspace, run)
         if not run.steps:
             st.info(f"Run {run.name} has no checkpoints yet: `strobe train {run.name} --resume` makes some.")
             return
