@@ -134,7 +134,7 @@ def test_the_default_report_draws_every_card_and_that_of_a_strangers_analyzer(pa
     expect(chart(page, cards)).to_be_visible(timeout=PATIENCE)
     expect(page.locator("[class*='st-key-card-'] .vega-embed .marks")).to_have_count(cards, timeout=PATIENCE)
     assert page.locator("[data-testid=stException], [data-testid=stAlert]").count() == 0
-    last = page.locator(f".st-key-card-{cards}")
+    last = page.locator("[class*='st-key-card-']", has_text="line_over_steps of participation_ratio")
     expect(last).to_contain_text("Participation ratio")
     expect(last).to_contain_text("How many singular values carry a weight matrix")
     expect(last).to_contain_text("line_over_steps of participation_ratio")
