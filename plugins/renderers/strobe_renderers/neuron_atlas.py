@@ -28,7 +28,7 @@ class NeuronAtlas(Renderer):
     order: Literal["band", "neuron"] = "band"
     band: int | None = None
     """Show only the neurons that end in this frequency."""
-    width: int = 1180
+    width: int = 900
     pixels: int = 1
     """Screen pixels per map cell."""
     threshold: float = 0.7
