@@ -6,6 +6,9 @@
 # make faults          kill a training 200 times at random moments; it must end bitwise as if it had not been (N=200)
 # make bench           the figures of docs/benchmarks.md
 # make bench-analyzers CPU and bytes of every analyzer, printed and written into docs/measures.md
+# make frontend        build the board's script (core/strobe/page/board.js) from apps/streamlit/frontend; needs node
+# make frontend-check  the same into a temporary file, which must be the committed one; nothing to check where there is no node
+# make bench-ui        18 panels: browser time per step of the board, beside plain charts
 # make check-real DATA=DIR   every reference value of a folder of real checkpoints
 # make check-story DATA=DIR  the story of a real run, read off its tables
 
@@ -14,7 +17,7 @@ JOBS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup environment system-packages demo test faults lint docs bench bench-training bench-analyzers check-real check-story
+.PHONY: setup environment system-packages demo test faults lint docs bench bench-training bench-analyzers check-real check-story bench-ui frontend frontend-check
 
 setup: environment system-packages
 
@@ -49,7 +52,7 @@ docs: environment
 	$(BIN)/python docs/generate.py
 
 bench: environment
-	@for file in $(filter-out benchmarks/check_%.py,$(shell grep -l __main__ benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out benchmarks/check_%.py benchmarks/ui.py,$(shell grep -l __main__ benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 bench-training: environment
 	@for p in 31 59 113; do echo "== p=$$p"; $(BIN)/python benchmarks/training.py --set p=$$p || exit 1; done
@@ -60,6 +63,20 @@ bench-analyzers: environment
 check-story: environment
 	@test -n "$(DATA)" || { echo 'which data? make check-story DATA=path/to/modadd_p113_seed999' >&2; exit 2; }
 	$(BIN)/python benchmarks/check_story.py $(DATA)
+
+FRONTEND := apps/streamlit/frontend
+
+frontend:
+	cd $(FRONTEND) && npm ci --no-audit --no-fund && npm run build
+
+frontend-check:
+	@if command -v npm >/dev/null; then \
+	  cd $(FRONTEND) && npm ci --silent --no-audit --no-fund && out=$$(mktemp) && node build.mjs $$out && \
+	  { cmp $$out ../../../core/strobe/page/board.js || { echo 'core/strobe/page/board.js is not what its sources give: make frontend' >&2; exit 1; }; }; \
+	else echo 'frontend-check: no node here, nothing checked'; fi
+
+bench-ui: environment
+	$(BIN)/python benchmarks/ui.py
 
 check-real: environment
 	@test -n "$(DATA)" || { echo 'which data? make check-real DATA=path/to/modadd_p113_seed999' >&2; exit 2; }

@@ -61,7 +61,8 @@ class Card:
     @property
     def at(self) -> tuple[str, ...]:
         """Coordinates the panel is cut at, besides run, step and probe, that the report does not pin."""
-        return tuple(c for c in self.view.renderer.at if c not in self.panel.cursor) if self.view else ()
+        follows = (*self.view.renderer.at, *self.panel.follow) if self.view else ()
+        return tuple(c for c in dict.fromkeys(follows) if c not in self.panel.cursor)
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -94,6 +95,17 @@ class Card:
             return Drawing({}, {}, str(e))
         except Exception as e:  # the plugin boundary: one renderer's mistake must not take the page
             return Drawing({}, {}, f"{self.who} failed: {type(e).__name__}: {e}")
+
+    def as_of(self, cursor: Mapping[str, Any]) -> int | None:
+        """The earlier step whose rows are shown because there are none at the cursor's; None when there are, or when all steps are shown."""
+        if self.view is None or "step" in self.view.renderer.over or cursor.get("step") is None:
+            return None
+        view = self.looking(cursor)
+        try:
+            shown = self.view.workspace.step_shown(view.table, view.cursor)
+        except StrobeError:
+            return None
+        return None if shown is None or shown == view.cursor["step"] else shown
 
     def rows(self, cursor: Mapping[str, Any]) -> pd.DataFrame:
         """The rows that are drawn, arrays left out. Raises `StrobeError` when there are none to read."""
@@ -152,7 +164,7 @@ def _card(workspace: Workspace, run: Run, number: int, panel: Panel) -> Card:
     try:
         plugin = workspace.registry.get("renderer", panel.renderer) if ".py:" not in panel.renderer else workspace.registry.add_file(panel.renderer)
         renderer = workspace.renderer(plugin.name, panel.settings)
-        view = workspace.view(renderer, run, panel.table, slots=panel.slots)
+        view = replace(workspace.view(renderer, run, panel.table, slots=panel.slots), follow=tuple(panel.follow))
     except PluginError as e:
         return replace(card, problem=str(e))
     except StrobeError as e:

@@ -136,6 +136,11 @@ class Family(Plugin):
         """The default report of its runs, a YAML file in the package (see `strobe.report`); None: Strobe makes one of what is stored."""
         return None
 
+    @classmethod
+    def reports(cls) -> Mapping[str, Path]:
+        """Further reports of its runs by name, YAML files in the package. A report of the same name in the workspace comes first."""
+        return {}
+
     def _missing(self, method: str) -> NotImplementedError:
         signature = inspect.signature(getattr(type(self), method))
         return NotImplementedError(f"family {type(self).__qualname__} does not implement {method}{signature}")

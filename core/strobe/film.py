@@ -37,11 +37,12 @@ class Reel:
 
 @dataclass(frozen=True)
 class Shot:
-    """One step: which specification, and dataset name -> position in the reel; or the problem."""
+    """One step: which specification, and dataset name -> position in the reel; or the problem. `as_of`: the earlier step that is shown."""
 
     spec: int
     datasets: Mapping[str, int]
     problem: str = ""
+    as_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def shoot(
             drawn[step] = moved(drawn[steps[0]], step) if still else card.draw({**cursor, "step": step}, theme, validate=False)
         drawings.append(drawn[step])
         tick()
-    return _cut(drawings, reel)
+    return _cut(drawings, [card.as_of({**cursor, "step": step}) for step in steps], reel)
 
 
 def _only_the_cursor_moves(card: Card, drawn: Mapping[int, Drawing]) -> bool:
@@ -88,11 +89,11 @@ def moved(drawing: Drawing, step: int) -> Drawing:
     return Drawing(drawing.spec, {**drawing.datasets, CURSOR: cursor_rows({"step": step})})
 
 
-def _cut(drawings: Sequence[Drawing], reel: Reel) -> Film:
+def _cut(drawings: Sequence[Drawing], as_of: Sequence[int | None], reel: Reel) -> Film:
     specs: dict[str, int] = {}
     shots: list[Shot] = []
     kept: list[Mapping[str, Any]] = []
-    for drawing in drawings:
+    for drawing, earlier in zip(drawings, as_of, strict=True):
         if drawing.problem:
             shots.append(Shot(-1, {}, drawing.problem))
             continue
@@ -100,5 +101,5 @@ def _cut(drawings: Sequence[Drawing], reel: Reel) -> Film:
         if signature not in specs:
             specs[signature] = len(kept)
             kept.append(drawing.spec)
-        shots.append(Shot(specs[signature], {name: reel.keep(rows) for name, rows in drawing.datasets.items()}))
+        shots.append(Shot(specs[signature], {name: reel.keep(rows) for name, rows in drawing.datasets.items()}, "", earlier))
     return Film(kept, shots)

@@ -58,6 +58,7 @@ class Panel(_Part):
     how_to_read: str = Field("", description="at most two lines; the first line of the renderer's description when empty")
     settings: dict[str, Any] = Field(default_factory=dict, description="settings of the renderer")
     slots: dict[str, str] = Field(default_factory=dict, description="slot -> column, for a generic renderer")
+    follow: list[str] = Field(default_factory=list, description="coordinates it is cut at besides those its renderer names: head, neuron, ...")
     cursor: dict[str, Any] = Field(default_factory=dict, description="coordinates that stay fixed: step, layer, head, neuron, ...")
     width: Literal["half", "full"] = Field("half", description="of the card")
 
@@ -130,9 +131,25 @@ def named_reports(workspace: Workspace) -> list[dict[str, str]]:
     return listing
 
 
+def reports_for(workspace: Workspace, run: str | Run) -> dict[str, str]:
+    """Name -> title of every report one can open for a run: its own, those of its family, those of the workspace."""
+    found = {DEFAULT: "the run's own"}
+    for name, path in workspace.run(run).family.reports().items():
+        report, problems, _ = _read(path)
+        found[name] = report.title if report else problems[0]
+    return found | {r["name"]: f"{r['name']}: {r['title']}" for r in named_reports(workspace)}
+
+
 def find(workspace: Workspace, name: str, run: str | Run) -> Report:
-    """A report by name: `default` is the run's own, then those of the workspace, then a YAML file. Raises `UsageError` with the nearest name."""
-    return default_report(workspace, run) if name == DEFAULT else load(_file(workspace, name))
+    """A report by name: `default` is the run's own, then those of the workspace and of the run's family, then a YAML file. Raises `UsageError` with
+    the nearest name.
+    """
+    if name == DEFAULT:
+        return default_report(workspace, run)
+    shipped = workspace.run(run).family.reports()
+    if name in shipped and not (NAME.fullmatch(name) and file_of(workspace, name).is_file()):
+        return load(shipped[name])
+    return load(_file(workspace, name, shipped))
 
 
 def file_of(workspace: Workspace, name: str) -> Path:
@@ -142,12 +159,12 @@ def file_of(workspace: Workspace, name: str) -> Path:
     return workspace.root / "reports" / f"{name}.yaml"
 
 
-def _file(workspace: Workspace, name: str) -> Path:
+def _file(workspace: Workspace, name: str, others: Iterable[str] = ()) -> Path:
     if NAME.fullmatch(name) and name != DEFAULT and (kept := file_of(workspace, name)).is_file():
         return kept
     if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
         return Path(name)
-    known = [DEFAULT, *(r["name"] for r in named_reports(workspace))]
+    known = [DEFAULT, *others, *(r["name"] for r in named_reports(workspace))]
     raise UsageError(f"no report {name!r} in {workspace.root / 'reports'}, and no YAML file of that name{did_you_mean(name, known)}")
 
 

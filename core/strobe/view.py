@@ -26,6 +26,8 @@ class View:
     table: str
     cursor: Mapping[str, Any]
     slots: Mapping[str, str]
+    follow: tuple[str, ...] = ()
+    """Coordinates the rows are cut at, besides those the renderer names."""
 
     def at(self, **cursor: Any) -> View:
         """The same view with other coordinates."""
@@ -34,7 +36,7 @@ class View:
     @property
     def frame(self) -> Frame:
         """The rows at the cursor."""
-        return self.workspace.frame(self.renderer, self.table, self.cursor, self.slots)
+        return self.workspace.frame(self.renderer, self.table, self.cursor, self.slots, self.follow)
 
     @property
     def chart(self) -> Any:

@@ -284,11 +284,18 @@ class Workspace:
 
     # --- looking ---------------------------------------------------------------------------------------------------------------------------
 
-    def frame(self, renderer: Renderer, table: str = "", cursor: Mapping[str, Any] | None = None, slots: Mapping[str, str] | None = None) -> Frame:
+    def frame(
+        self,
+        renderer: Renderer,
+        table: str = "",
+        cursor: Mapping[str, Any] | None = None,
+        slots: Mapping[str, str] | None = None,
+        follow: Sequence[str] = (),
+    ) -> Frame:
         """The rows a renderer draws at a cursor (`{"run": ..., "step": ..., "neuron": ...}`).
 
-        The drawn table is cut at run, probe and step (unless the step is in `over`) and at the coordinates in `at`; a step without rows gives the
-        latest one not after it. Further consumed tables come whole, and are left out where they are not computed.
+        The drawn table is cut at run, probe and step (unless the step is in `over`), and at the coordinates in `at` and `follow`; a step without
+        rows gives the latest one not after it. Further consumed tables come whole, and are left out where they are not computed.
         """
         cursor = dict(cursor or {})
         name = table or next(iter(renderer.tables()), "")
@@ -296,22 +303,29 @@ class Workspace:
             raise UsageError(f"{type(renderer).__name__} draws any table: say which, table='<analyzer>'")
         run = self.run(cursor["run"]) if cursor.get("run") else self._chosen(None)[0]
         schema = self.schema(name, run)
-        data = self._cut(renderer, name, run, cursor)
+        data = self._cut(renderer, name, run, cursor, follow)
         others = {other: t for other in renderer.tables()[1:] if (t := self._optional(other, run)) is not None}
         bound = bind(renderer.slots, schema, slots) if renderer.slots else {}
         if bound is None:
             raise UsageError(f"{type(renderer).__name__} cannot draw {name!r}: none of its columns fits {', '.join(renderer.slots)}")
         return Frame(data, schema, bound, others, run.family, {**cursor, "run": run.name})
 
-    def _cut(self, renderer: Renderer, name: str, run: Run, cursor: Mapping[str, Any]) -> pd.DataFrame:
+    def _cut(self, renderer: Renderer, name: str, run: Run, cursor: Mapping[str, Any], follow: Sequence[str]) -> pd.DataFrame:
         step = None if "step" in renderer.over or name == METRICS else cursor.get("step")
         if step is not None:
             step = self._step_at(name, run, int(step), str(cursor.get("probe") or ""))
         data: pd.DataFrame = self.table(name, runs=run, steps=step, probe=str(cursor.get("probe") or ""))
-        for coordinate in renderer.at:
+        for coordinate in (*renderer.at, *follow):
             if coordinate in data and cursor.get(coordinate) is not None:
                 data = data[data[coordinate] == cursor[coordinate]]
         return data.reset_index(drop=True)
+
+    def step_shown(self, table: str, cursor: Mapping[str, Any]) -> int | None:
+        """The step whose rows `frame` gives at a cursor's step; None for a table without steps."""
+        if table == METRICS or cursor.get("step") is None:
+            return None
+        run = self.run(cursor["run"]) if cursor.get("run") else self._chosen(None)[0]
+        return self._step_at(table, run, int(cursor["step"]), str(cursor.get("probe") or ""))
 
     def _step_at(self, name: str, run: Run, step: int, probe: str) -> int | None:
         """The latest stored step not after `step` (the first one when all are after it), None for a table without steps."""

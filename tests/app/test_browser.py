@@ -1,4 +1,7 @@
-"""The app and the standalone file in a real browser: charts are drawn, the slider moves them, and nothing is asked of the network."""
+"""The app's plain charts and the standalone file in a real browser: charts are drawn, the slider moves them, nothing is asked of the network.
+
+The board has its own file, test_board.py.
+"""
 
 from __future__ import annotations
 
@@ -109,11 +112,11 @@ def chart(page: Page, card: int) -> Locator:
     return page.locator(f".st-key-card-{card} .vega-embed .marks").first
 
 
-# --- the app -----------------------------------------------------------------------------------------------------------------------------------
+# --- the app's plain charts -----------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_slider_moves_the_charts_of_the_app(page: Page, address: str) -> None:
-    page.goto(f"{address}/?report=few&step=10")
+    page.goto(f"{address}/?report=few&step=10&board=0")
     for card in (1, 2, 3):
         expect(chart(page, card)).to_be_visible(timeout=PATIENCE)
     before = {card: picture(page, card) for card in (1, 2, 3)}
@@ -127,11 +130,11 @@ def test_the_slider_moves_the_charts_of_the_app(page: Page, address: str) -> Non
 
 def test_the_default_report_draws_every_card_and_that_of_a_strangers_analyzer(page: Page, address: str, small) -> None:
     cards = len(default_report(*small).panels)
-    page.goto(f"{address}/?report=default&step=10")
+    page.goto(f"{address}/?report=default&step=10&board=0")
     expect(chart(page, cards)).to_be_visible(timeout=PATIENCE)
     expect(page.locator("[class*='st-key-card-'] .vega-embed .marks")).to_have_count(cards, timeout=PATIENCE)
     assert page.locator("[data-testid=stException], [data-testid=stAlert]").count() == 0
-    last = page.locator(f".st-key-card-{cards}")
+    last = page.locator("[class*='st-key-card-']", has_text="line_over_steps of participation_ratio")
     expect(last).to_contain_text("Participation ratio")
     expect(last).to_contain_text("How many singular values carry a weight matrix")
     expect(last).to_contain_text("line_over_steps of participation_ratio")
@@ -141,7 +144,7 @@ def test_a_click_on_a_mark_moves_the_cursor(page: Page, address: str, small) -> 
     workspace, _ = small
     panels = [Panel(renderer="neuron_clusters"), Panel(renderer="neuron_map")]
     save(Report(title="Clicks", sections=[Section(title="S", panels=panels)]), file_of(workspace, "clicks"))
-    page.goto(f"{address}/?report=clicks&step=20&neuron=0")
+    page.goto(f"{address}/?report=clicks&step=20&neuron=0&board=0")
     clusters = chart(page, 1)
     expect(clusters).to_be_visible(timeout=PATIENCE)
     expect(chart(page, 2)).to_be_visible(timeout=PATIENCE)

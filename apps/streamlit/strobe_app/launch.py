@@ -11,7 +11,7 @@ from pathlib import Path
 
 from strobe import charts
 
-PAGE = Path(__file__).parent / "main.py"
+PAGE = Path(__file__).parent / "host.py"
 
 
 def main(workspace: str, port: int | None = None, headless: bool = False) -> int:

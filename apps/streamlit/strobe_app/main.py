@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
 from strobe import StrobeError, Workspace, charts
-from strobe.cards import cards_of, choices, resolve, signed
-from strobe.export import events_of
+from strobe.cards import Group, cards_of, choices, resolve, signed
 from strobe.labels import unarchived
+from strobe.moments import events_of
 from strobe.report import Report, default_report, find
 from strobe.runs import Run
-from strobe_app import cursor, panels, runs_page, sidebar
+from strobe_app import board, cursor, panels, runs_page, sidebar
+from strobe_app.folder import workspace_folder
 from strobe_app.gallery import Gallery
+from strobe_app.routes import frames_of
 
 LOOK = """<style>
 .stMainBlockContainer {{ padding: 2rem 1.25rem 3rem; }}
@@ -46,7 +45,7 @@ def _report_page() -> None:
 
 def _said(shown: Callable[[Workspace], None]) -> None:
     try:
-        shown(workspace_at(_folder()))
+        shown(workspace_at(workspace_folder()))
     except StrobeError as e:  # what a person can mend is said in words; anything else is a bug and shows its traceback
         st.error(str(e))
 
@@ -59,24 +58,53 @@ def page(workspace: Workspace) -> None:
         return
     with st.sidebar:
         run = sidebar.choose_run(workspace, runs)
-        report = sidebar.choose_report(workspace)
+        report = sidebar.choose_report(workspace, run)
         if not run.steps:
             st.info(f"Run {run.name} has no checkpoints yet: `strobe train {run.name} --resume` makes some.")
             return
+    if board.available():
+        board_page(workspace, run, report)
+    else:
+        plain_page(workspace, run, report)
+
+
+def board_page(workspace: Workspace, run: Run, report: str) -> None:
+    """The report on the board, which moves by itself."""
+    frames = frames_of(workspace_folder())
+    page = frames.page(run.name, report)
+    if page.problem:
+        st.error(page.problem)
+    _head(workspace, run, page.report, page.groups)
+    cursor.to_address({"run": run.name, "report": report, **board.looking()})
+    board.show(frames, run.name, report, _theme())
+    with st.sidebar:
+        sidebar.sign(workspace)
+    st.caption(signed(workspace, run))
+
+
+def plain_page(workspace: Workspace, run: Run, report: str) -> None:
+    """The report as plain charts: every step is drawn by the server."""
+    board.explain()
+    with st.sidebar:
         step = sidebar.choose_step(run, events_of(workspace, run))
     chosen = _report(workspace, report, run)
     groups = resolve(workspace, chosen, run)
     with st.sidebar:
         coordinates = sidebar.choose_coordinates(choices(workspace, run, cards_of(groups)))
         sidebar.sign(workspace)
-    st.title(chosen.title, anchor=False)
-    if chosen.description:
-        st.markdown(chosen.description)
-    if not groups:
-        st.info(f"Nothing has been computed for this run yet. Type `strobe analyze {run.name} --workspace {workspace.root}`, then reload this page.")
-    cursor.to_address({"run": run.name, "report": report, "step": step, **coordinates})
+    _head(workspace, run, chosen, groups)
+    plain = {"board": "0"} if st.query_params.get("board") == "0" else {}
+    cursor.to_address({"run": run.name, "report": report, "step": step, **coordinates, **plain})
     panels.show(workspace, groups, {"run": run.name, "step": step, **coordinates}, _theme(), _gallery())
     st.caption(signed(workspace, run))
+
+
+def _head(workspace: Workspace, run: Run, report: Report, groups: Sequence[Group]) -> None:
+    st.title(report.title, anchor=False)
+    if report.description:
+        st.markdown(report.description)
+    if not groups:
+        st.info(f"Nothing has been computed for this run yet. Type `strobe analyze {run.name} --workspace {workspace.root}`, then reload this page.")
 
 
 def _nothing_yet(workspace: Workspace) -> None:
@@ -107,21 +135,14 @@ def _theme() -> str:
     return charts.DARK if st.context.theme.type == "dark" else charts.LIGHT
 
 
-@st.cache_resource(show_spinner=False)
 def workspace_at(folder: str) -> Workspace:
     """One workspace per folder and process: the installed plugins are looked up once."""
-    return Workspace(folder)
+    return frames_of(folder).workspace
 
 
 @st.cache_resource(show_spinner=False)
 def _gallery() -> Gallery:
     return Gallery()
-
-
-def _folder() -> str:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--workspace", default=os.environ.get("STROBE_WORKSPACE") or "strobe-workspace")
-    return str(parser.parse_known_args(sys.argv[1:])[0].workspace)
 
 
 main()

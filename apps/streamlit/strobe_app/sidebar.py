@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from strobe import Workspace, __version__
-from strobe.export import metrics_at, nearest, opening_step
-from strobe.report import DEFAULT, named_reports
+from strobe.moments import metrics_at, nearest, opening_step
+from strobe.report import DEFAULT, reports_for
 from strobe.runs import Run
 
 from . import cursor
@@ -24,9 +24,9 @@ def choose_run(workspace: Workspace, runs: Sequence[Run]) -> Run:
     return workspace.run(st.selectbox("Run", names, key="run"))
 
 
-def choose_report(workspace: Workspace) -> str:
-    """The name of a report: the run's own, or one kept in the workspace."""
-    titles = {DEFAULT: "the run's own", **{r["name"]: f"{r['name']}: {r['title']}" for r in named_reports(workspace)}}
+def choose_report(workspace: Workspace, run: Run) -> str:
+    """The name of a report: the run's own, one of its family, or one kept in the workspace."""
+    titles = reports_for(workspace, run)
     cursor.start("report", list(titles), DEFAULT)
     return str(st.selectbox("Report", list(titles), key="report", format_func=lambda name: titles[name]))
 

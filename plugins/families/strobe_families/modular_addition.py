@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 N_CTX = 3
+REPORTS = Path(__file__).parent / "reports"
 """Tokens of an input: a, b and '='."""
 
 
@@ -186,7 +187,12 @@ class ModularAddition(Family):
     @classmethod
     def report(cls) -> Path:
         """From memorising to the regress: see reports/grokking.yaml."""
-        return Path(__file__).parent / "reports" / "grokking.yaml"
+        return REPORTS / "grokking.yaml"
+
+    @classmethod
+    def reports(cls) -> Mapping[str, Path]:
+        """One neuron's life, the heads, geometry and loops."""
+        return {name: REPORTS / f"{name}.yaml" for name in ("neuron", "heads", "geometry")}
 
 
 def is_bias(name: str) -> bool:

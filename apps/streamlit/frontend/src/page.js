@@ -1,0 +1,108 @@
+// The entry of both pages: the component that Streamlit mounts, and the file that opens without a server.
+import { Board } from "./board.js";
+import { HttpFrames, InlineFrames } from "./frames.js";
+import { store } from "./store.js";
+import { listenToKeys, player, Strip, TimePanel, toggle } from "./time.js";
+import { element } from "./words.js";
+
+const SETTLE = 600; // ms of rest after which Python learns where the reader is
+const GONE = 1000; // ms after which something that was unmounted is not coming back
+const mounts = new WeakMap();
+let listening = false;
+
+function listen() {
+  if (!listening) listenToKeys();
+  listening = true;
+}
+
+// --- in the app --------------------------------------------------------------------------------------------------------------------------------
+
+export default function mount({ data, parentElement, setStateValue, setTriggerValue }) {
+  listen();
+  store.load(data.model);
+  let held = mounts.get(parentElement);
+  if (!held) mounts.set(parentElement, (held = { root: element("div", { className: `strobe ${data.kind}` }) }));
+  clearTimeout(held.leaving);
+  if (!held.root.isConnected) parentElement.append(held.root);
+  for (const [name, value] of Object.entries(data.colours)) held.root.style.setProperty(`--${name}`, value);
+  Object.assign(held, { setStateValue, setTriggerValue });
+  if (data.kind === "board") mountBoard(held, data);
+  else mountTime(held);
+  return () => (held.leaving = setTimeout(() => unmount(held, parentElement), GONE));
+}
+
+function unmount(held, parent) {
+  held.part?.close();
+  held.strip?.close();
+  held.leave?.();
+  held.root.remove();
+  mounts.delete(parent);
+}
+
+function mountBoard(held, data) {
+  if (held.version === data.model.version) return; // Python ran again and nothing is different: leave everything as it is
+  const changed = () => held.setTriggerValue("changed", Date.now());
+  const page = JSON.stringify([data.model.place, data.model.sections]);
+  const { stamp } = data.model;
+  const [samePage, sameResults] = [held.page === page, held.stamp === stamp];
+  Object.assign(held, { version: data.model.version, page, stamp });
+  if (samePage && sameResults) return; // a bookmark was added
+  if (samePage) return void held.part.refresh(new HttpFrames(store.model, changed));
+  held.part?.close();
+  const cards = element("div", { className: "sections" });
+  const strip = element("div", { className: "strip", hidden: true });
+  held.root.replaceChildren(cards, strip);
+  held.part = store.board = new Board(cards, new HttpFrames(store.model, changed));
+  held.strip?.close();
+  held.strip = new Strip(strip);
+  held.leave ??= tellPython(held);
+  store.onTimeInSight = (inSight) => (strip.hidden = inSight);
+  globalThis.strobe = { store, player, toggle, board: held.part }; // for the console, and for tests
+}
+
+// Python learns of the cursor once it rests; the address at once, so that it can be copied at any time.
+function tellPython(held) {
+  let timer;
+  const send = (origin, moved) => {
+    if (!Object.keys(moved).length) return;
+    const query = new URLSearchParams({ ...store.model.address, ...store.cursor });
+    for (const [name, value] of new URLSearchParams(location.search)) if (name === "board") query.set(name, value);
+    history.replaceState(history.state, "", `?${query}${location.hash}`);
+    clearTimeout(timer);
+    if (player.playing) return;
+    timer = setTimeout(() => held.setStateValue("cursor", { ...store.cursor, run: store.model.run }), SETTLE);
+  };
+  return store.subscribe(send);
+}
+
+function mountTime(held) {
+  if (held.part) return;
+  const save = (bookmark) => held.setTriggerValue("bookmark", { save: bookmark, run: store.model.run });
+  const remove = (name) => held.setTriggerValue("bookmark", { remove: name, run: store.model.run });
+  held.part = new TimePanel(held.root, { save, remove });
+  const watcher = new IntersectionObserver((entries) => store.onTimeInSight?.(entries.at(-1).isIntersecting));
+  watcher.observe(held.root);
+  held.leave = () => {
+    watcher.disconnect();
+    store.onTimeInSight?.(false);
+  };
+}
+
+// --- in a file ---------------------------------------------------------------------------------------------------------------------------------
+
+function openFile(report) {
+  listen();
+  store.load(report.model);
+  const time = document.getElementById("time");
+  new TimePanel(time);
+  const sections = element("div", { className: "sections" });
+  document.getElementById("board").append(sections);
+  store.board = new Board(sections, new InlineFrames(report));
+  store.subscribe((origin) => {
+    if (origin === "settled") document.body.dataset.step = store.cursor.step; // everything in sight shows this step
+  });
+  globalThis.strobe = { store, player, toggle, board: store.board };
+}
+
+const report = document.getElementById("report");
+if (report?.type === "application/json") openFile(JSON.parse(report.textContent));

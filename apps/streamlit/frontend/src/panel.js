@@ -1,0 +1,166 @@
+// One card: mounted once, its rows swapped when the cursor moves, its marks clickable, its data listed when asked for.
+import embed from "vega-embed";
+import { expressionInterpreter } from "vega-interpreter";
+import { picked, pickedNear, stepAt, stepPlots } from "./pick.js";
+import { store } from "./store.js";
+import { element, number, table } from "./words.js";
+
+const SLOW = 150; // ms after which a picture of another place is dimmed
+const copy = (rows) => rows.map((row) => ({ ...row })); // Vega marks the rows it is given
+
+export class Panel {
+  // `pin` is a cursor of its own, for a panel that does not follow the page.
+  constructor(card, board, renderer = "canvas", pin = null) {
+    this.card = card;
+    this.board = board;
+    this.renderer = renderer;
+    this.pin = pin;
+    this.shown = null; // the shot that is drawn
+    this.near = false;
+    this.work = Promise.resolve();
+    this.build();
+  }
+
+  get cursor() {
+    return this.pin ?? store.cursor;
+  }
+
+  build() {
+    const { card } = this;
+    this.chart = element("div", { className: "chart" });
+    this.asOf = element("p", { className: "as-of", hidden: true });
+    this.details = element("details", { on: { toggle: () => this.list() } }, element("summary", {}, "data"), element("div", { className: "rows" }));
+    const title = element("h3", {}, element("span", {}, String(card.number)), card.title);
+    this.element = element(
+      "article",
+      { className: `card ${card.width}`, id: `card-${card.number}`, "data-card": card.number - 1, "data-renderer": card.renderer },
+      element("header", { className: "top" }, title, this.actions()),
+      element("p", { className: "how" }, card.how),
+      this.chart,
+      this.asOf,
+      element("p", { className: "footnote" }, card.footnote),
+      this.details,
+    );
+  }
+
+  // What else this panel opens: the details of what a click on it chooses, and itself over the whole page.
+  actions() {
+    const moves = [...new Set(this.card.picks.map(([, to]) => to))];
+    const details = moves.flatMap((name) => this.board.detailsOf(name, this.card).slice(0, 1).map((card) => [name, card]));
+    const go = details.map(([name, card]) =>
+      element("button", {
+        type: "button",
+        className: "quiet",
+        textContent: `${card.title} ↓`,
+        title: `go to the ${name} that is chosen: ${card.title}`,
+        "data-details": name,
+        on: { click: () => this.board.goTo(card) },
+      }),
+    );
+    const label = `enlarge ${this.card.title}`;
+    const enlarge = element("button", { type: "button", className: "quiet enlarge", textContent: "⤢", title: "enlarge", "aria-label": label });
+    enlarge.addEventListener("click", () => this.board.enlarge(this.card));
+    return element("div", { className: "actions" }, ...go, enlarge);
+  }
+
+  // Show the cursor's place, if the shot is here; a picture of another place is marked as such until then.
+  update() {
+    if (!this.near) return Promise.resolve();
+    const shot = this.board.frames.get(this.card, this.cursor);
+    if (!shot) {
+      this.wait(true);
+      return Promise.resolve();
+    }
+    this.wanted = shot;
+    this.work = this.work.then(() => this.draw(shot)).catch((error) => this.say(String(error)));
+    return this.work;
+  }
+
+  async draw(shot) {
+    if (shot !== this.wanted) return; // the cursor has moved on
+    if (!same(shot, this.shown)) {
+      if (shot.problem) this.say(shot.problem);
+      else if (this.view && this.shown?.spec === shot.spec) await this.swap(shot);
+      else await this.mount(shot);
+      this.shown = shot;
+      this.list();
+    }
+    if (shot !== this.wanted) return;
+    this.wait(false);
+    this.element.dataset.at = this.board.frames.key(this.card, this.cursor);
+    this.asOf.hidden = shot.asOf === undefined;
+    if (shot.asOf !== undefined) this.asOf.textContent = `as of step ${number(shot.asOf)}: nothing is stored at ${number(this.cursor.step)}`;
+  }
+
+  wait(on) {
+    clearTimeout(this.dimming);
+    this.element.setAttribute("aria-busy", String(on));
+    if (on) this.dimming = setTimeout(() => this.element.classList.add("late"), SLOW);
+    else this.element.classList.remove("late");
+  }
+
+  async swap(shot) {
+    for (const [name, [key, rows]] of Object.entries(shot.datasets)) {
+      if (this.shown.datasets[name]?.[0] !== key) this.view.data(name, copy(rows));
+    }
+    await this.view.runAsync();
+  }
+
+  async mount(shot) {
+    const datasets = Object.fromEntries(Object.entries(shot.datasets).map(([name, [, rows]]) => [name, copy(rows)]));
+    const spec = { ...this.board.frames.spec(shot.spec), datasets };
+    const options = { actions: false, renderer: this.renderer, ast: true, logLevel: 1, expr: expressionInterpreter };
+    this.close();
+    const embedded = await embed(this.chart, spec, options);
+    this.view = embedded.view;
+    this.finish = () => embedded.finalize();
+    this.plots = stepPlots(spec);
+    this.chart.classList.toggle("clickable", this.plots.length > 0 || this.card.picks.length > 0);
+    this.view.addEventListener("click", (event, item) => this.click(event, item));
+    if (this.renderer === "svg") this.stretch();
+    this.board.mounted?.(this);
+  }
+
+  // Over the whole page the drawing grows; its text and lines grow with it.
+  stretch() {
+    const svg = this.chart.querySelector("svg");
+    svg.setAttribute("viewBox", `0 0 ${svg.getAttribute("width")} ${svg.getAttribute("height")}`);
+    svg.style.width = "100%";
+    svg.style.height = "100%";
+    svg.style.maxHeight = "calc(100vh - 190px)";
+  }
+
+  click(event, item) {
+    const surface = this.chart.querySelector("canvas, svg");
+    const moved = picked(item, this.card.picks) ?? (this.card.picks.length ? pickedNear(this.view, this.card.picks, event, surface) : null);
+    if (moved) return void store.set(moved, "pick");
+    const step = stepAt(this.view, this.plots, event, surface);
+    if (step !== null) store.set({ step }, "pick");
+  }
+
+  say(problem) {
+    this.close();
+    this.chart.replaceChildren(element("p", { className: "problem", textContent: problem }));
+    this.wait(false);
+  }
+
+  close() {
+    this.finish?.();
+    this.view = this.finish = null;
+    this.chart.replaceChildren();
+  }
+
+  // The data behind the chart, as tables.
+  list() {
+    if (!this.details.open || !this.shown) return;
+    const sets = Object.entries(this.shown.datasets ?? {}).filter(([name, [, rows]]) => !/^(cursor|room)/.test(name) && rows.length);
+    this.details.querySelector(".rows").replaceChildren(...sets.map(([name, [, rows]]) => table(name, rows)));
+  }
+}
+
+function same(a, b) {
+  if (a === b) return true;
+  if (!a || !b || a.problem || b.problem || a.spec !== b.spec) return false;
+  const names = Object.keys(a.datasets);
+  return names.length === Object.keys(b.datasets).length && names.every((name) => a.datasets[name][0] === b.datasets[name]?.[0]);
+}

@@ -1,0 +1,83 @@
+"""Routes beside the page, on its port: frames of cards, and the board's script."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from strobe import StrobeError, Workspace, charts
+
+from .frames import Frames, Stale
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+FRAMES = "api/frames"
+SCRIPT = "api/board"
+FOR_EVER = "public, max-age=31536000, immutable"
+serving: list[str] = []
+"""The workspace these routes serve; empty where Streamlit runs the page without them, as in its test harness."""
+
+
+@cache
+def frames_of(folder: str) -> Frames:
+    """One per workspace and process: the routes and the page share what was drawn."""
+    return Frames(Workspace(folder))
+
+
+@cache
+def script() -> tuple[str, bytes]:
+    """The board's script, and the name under which it may be kept for ever."""
+    content = files("strobe").joinpath("page", "board.js").read_bytes()
+    return f"{SCRIPT}/{hashlib.sha256(content).hexdigest()[:20]}.js", content
+
+
+def routes(folder: str) -> list[Route]:
+    """Routes for `st.App(routes=...)` of a workspace."""
+    from starlette.routing import Route
+
+    serving[:] = [folder]
+    return [Route(f"/{FRAMES}/{{stamp}}", _answering(folder)), Route(f"/{script()[0]}", _send_script)]
+
+
+def _answering(folder: str) -> Callable[[Request], Response]:
+    from starlette.responses import JSONResponse, Response
+
+    def answer(request: Request) -> Response:
+        """Runs in a thread of Starlette's: drawing a step must not hold up the page's own connection."""
+        try:
+            body = _frame(frames_of(folder), request)
+        except Stale:
+            return JSONResponse({"changed": True}, 409, {"Cache-Control": "no-store"})
+        except (StrobeError, ValueError, KeyError) as e:
+            return JSONResponse({"error": str(e)}, 400, {"Cache-Control": "no-store"})
+        tag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+        headers = {"Cache-Control": FOR_EVER, "ETag": tag}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(body, media_type="application/json", headers=headers)
+
+    return answer
+
+
+def _frame(frames: Frames, request: Request) -> bytes:
+    query = dict(request.query_params)
+    run, report, theme = (query.pop(name) for name in ("run", "report", "theme"))
+    if theme not in (charts.LIGHT, charts.DARK):
+        raise ValueError(f"no theme {theme!r}")
+    cards = {int(number): int(base) if base else None for number, _, base in (c.partition("@") for c in query.pop("cards").split(","))}
+    cursor = {name: int(value) for name, value in query.items()}
+    if "step" not in cursor:
+        raise ValueError("which step?")
+    return frames.frame(run, report, theme, request.path_params["stamp"], cursor, cards).encode()
+
+
+def _send_script(request: Request) -> Response:
+    from starlette.responses import Response
+
+    return Response(script()[1], media_type="text/javascript", headers={"Cache-Control": FOR_EVER})

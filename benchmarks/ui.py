@@ -1,0 +1,145 @@
+"""How long a step takes in the browser: 18 panels on the board, and the same as plain charts, in one run.
+
+`python benchmarks/ui.py WORKSPACE RUN` needs a run with everything analyzed, and a Chromium. All 18 panels are in sight. For each step: from the key
+press to the last repaint, requests made, and CPU time of the browser's processes. The first round fills the caches and is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from strobe import Workspace
+from strobe.report import file_of, load, save
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
+SETTLED = "Number(strobe.board.root.dataset.step) === strobe.store.cursor.step && strobe.board.panels.every(p => p.view)"
+STEP = """async (places) => {
+    const { store, board } = strobe, started = performance.now();
+    store.move("step", places);
+    while (Number(board.root.dataset.step) !== store.cursor.step) await board.settling;
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    return performance.now() - started;
+}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workspace", nargs="?", default=os.environ.get("STROBE_WORKSPACE", "strobe-workspace"))
+    parser.add_argument("run", nargs="?", default="modadd_p113_seed999")
+    parser.add_argument("--steps", type=int, default=20, help="steps measured, each way")
+    options = parser.parse_args()
+    workspace = Workspace(options.workspace)
+    save(load(Path(__file__).parent / "reports" / "bench18.yaml"), file_of(workspace, "bench18"))
+    with app(workspace) as address, sync_playwright() as play:
+        chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+        browser = play.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        query = f"{address}/?run={options.run}&report=bench18&step=0"
+        show("board", board(browser, query, options.steps))
+        show("plain charts", plain(browser, f"{query}&board=0", min(5, options.steps)))
+        browser.close()
+
+
+@contextmanager
+def app(workspace: Workspace) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    child = subprocess.Popen([sys.executable, "-c", START, str(workspace.root.resolve()), str(port)], stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield f"http://localhost:{port}"
+    finally:
+        child.terminate()
+        child.wait(20)
+
+
+def board(browser: Browser, address: str, steps: int) -> dict[str, list[float]]:
+    page = browser.new_page(viewport={"width": 1920, "height": 7000})
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    page.wait_for_function(f"globalThis.strobe?.board && {SETTLED}", timeout=120_000)
+    assert page.evaluate("strobe.board.inSight.length") == 18
+    for places in [1] * steps + [-1] * steps:  # once there and back, so that everything is cached
+        page.evaluate(STEP, places)
+    page.wait_for_timeout(4000)
+    figures: dict[str, list[float]] = {"ms to the last repaint": [], "requests": [], "CPU ms": []}
+    for places in [1] * steps + [-1] * steps:
+        before, busy = len(asked), cpu(browser)
+        figures["ms to the last repaint"].append(page.evaluate(STEP, places))
+        page.wait_for_timeout(120)
+        figures["CPU ms"].append(cpu(browser) - busy)
+        figures["requests"].append(len([url for url in asked[before:] if "/api/" in url]))
+    page.close()
+    return figures
+
+
+def plain(browser: Browser, address: str, steps: int) -> dict[str, list[float]]:
+    """The same panels as `st.vega_lite_chart`: a step is done when no canvas has changed for a second."""
+    page = browser.new_page(viewport={"width": 1920, "height": 7000})
+    page.goto(address)
+    page.wait_for_function("document.querySelectorAll('.vega-embed .marks').length >= 18", timeout=180_000)
+    quiet(page)
+    figures: dict[str, list[float]] = {"ms to the last repaint": [], "CPU ms": []}
+    page.get_by_role("slider").focus()
+    for key in ["ArrowRight"] * steps + ["ArrowLeft"] * steps:
+        busy = cpu(browser)
+        page.keyboard.press(key)
+        took = quiet(page)
+        if key == "ArrowLeft":  # steps the server has drawn before
+            figures["ms to the last repaint"].append(took)
+            figures["CPU ms"].append(cpu(browser) - busy)
+    page.close()
+    return figures
+
+
+def quiet(page: Page) -> float:
+    """Milliseconds until the charts last changed; returns once they have not for two seconds."""
+    took: Any = page.evaluate(
+        """async () => {
+            const started = performance.now(); let last = started;
+            const watch = new MutationObserver(() => (last = performance.now()));
+            watch.observe(document.body, { subtree: true, childList: true, attributes: true });
+            while (performance.now() - last < 2000) await new Promise((done) => setTimeout(done, 50));
+            watch.disconnect();
+            return last - started;
+        }"""
+    )
+    return float(took)
+
+
+def cpu(browser: Browser) -> float:
+    """Milliseconds of CPU time of all processes of the browser."""
+    session = browser.new_browser_cdp_session()
+    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    session.detach()
+    return 1000 * sum(p["cpuTime"] for p in processes)
+
+
+def show(name: str, figures: dict[str, list[float]]) -> None:
+    for what, values in figures.items():
+        print(f"{name:14} {what:24} median {statistics.median(values):8.1f}   90 % {sorted(values)[int(0.9 * len(values))]:8.1f}   n {len(values)}")
+
+
+if __name__ == "__main__":
+    main()

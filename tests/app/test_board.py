@@ -1,0 +1,464 @@
+"""The board in a real browser: one cursor moves every card, nothing stale is shown, and the server is asked once for a place."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from small import SHOWN, STEPS, small_workspace
+
+from strobe import Training, Workspace
+from strobe.bookmarks import bookmarks
+from strobe.report import Panel, Report, Section, file_of, save
+
+pytestmark = pytest.mark.browser
+ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
+PATIENCE = 25_000
+BROKEN = '''
+import altair as alt
+from strobe import Frame, Number, Renderer, hookimpl
+
+
+class Bad(Renderer):
+    """Draws until the last step, and fails there."""
+
+    slots = {"y": Number()}
+
+    @hookimpl
+    def render(self, frame: Frame) -> alt.Chart:
+        if frame.cursor["step"] == 30:
+            raise ValueError("no luck")
+        return alt.Chart(alt.Data(values=[{"x": 1}])).mark_point().encode(x="x:Q")
+'''
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=chromium, args=ARGUMENTS.split())
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
+    """`small`, a smaller run, one with a single checkpoint, and reports."""
+    folder = tmp_path_factory.mktemp("board")
+    workspace, _ = small_workspace(folder / "workspace", SHOWN)
+    for name, schedule, heads, neurons in (("tiny", "at:5", 1, 8), ("single", "at:", 2, 2)):
+        family = {"p": 7, "d_model": 8, "n_heads": heads, "d_mlp": neurons, "fraction": 0.5}
+        training = Training(epochs=5, lr=1e-2, schedule=schedule if name == "tiny" else "at:5")
+        run = workspace.train("modular_addition", name=name, training=training, **family)
+        if name == "single":
+            for step in run.steps[1:]:
+                _forget(run, step)
+        workspace.analyze(run, SHOWN)
+    (folder / "bad.py").write_text(BROKEN)
+
+    def report(name: str, *panels: Panel) -> None:
+        save(Report(title=name.title(), sections=[Section(title="S", panels=list(panels))]), file_of(workspace, name))
+
+    report("few", *[Panel(renderer=name) for name in ("loss_curves", "frequency_spectrum", "neuron_map", "attention_map")])
+    report("neurons", Panel(renderer="neuron_clusters"), Panel(renderer="neuron_map"))
+    by_head = Panel(renderer="line_over_steps", table="head_frequency", follow=["head"], slots={"y": "fraction"})
+    report("heads", Panel(renderer="head_spectrum"), by_head)
+    bad = Panel(renderer=f"{folder / 'bad.py'}:Bad", table="weight_norms")
+    report("broken", Panel(renderer="loss_curves"), bad, Panel(renderer="nothing_like_it"))
+    return workspace, folder
+
+
+def _forget(run, step: int) -> None:
+    """Leave a run one checkpoint fewer, as an import of a single file would."""
+    import json
+
+    manifest = run.folder / "checkpoints" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    del content["checkpoints"][str(step)]
+    manifest.write_text(json.dumps(content))
+    run.path(step).unlink()
+
+
+@pytest.fixture(scope="module")
+def address(small) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    child = subprocess.Popen([sys.executable, "-c", START, str(small[0].root), str(port)], env=dict(os.environ), cwd=small[1])
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2).close()
+                break
+            except OSError:
+                assert child.poll() is None, "the app ended"
+                time.sleep(0.2)
+        yield f"http://localhost:{port}"
+    finally:
+        child.terminate()
+        child.wait(20)
+
+
+class Reader:
+    """A tab with the board in it; fails its test when a script fails."""
+
+    def __init__(self, tab: Page, address: str) -> None:
+        self.tab, self.address = tab, address
+        self.asked: list[str] = []
+        self.problems: list[str] = []
+        tab.on("request", lambda request: self.asked.append(request.url) if "/api/frames" in request.url else None)
+        tab.on("pageerror", lambda error: self.problems.append(str(error)))
+        tab.on("console", lambda message: self.problems.append(message.text) if message.type == "error" else None)
+
+    def open(self, report: str, run: str = "small", **cursor: int) -> Reader:
+        query = "&".join(f"{name}={value}" for name, value in {"run": run, "report": report, **cursor}.items())
+        self.tab.goto(f"{self.address}/?{query}")
+        self.settled()
+        return self
+
+    def settled(self, step: int | None = None) -> None:
+        """Everything in sight shows the cursor's step."""
+        wanted = f"strobe.store.cursor.step === {step} && " if step is not None else ""
+        ready = "Number(strobe.board.root.dataset.step) === strobe.store.cursor.step && !strobe.board.root.querySelector('[aria-busy=true]')"
+        self.tab.wait_for_function(f"globalThis.strobe?.board && {wanted}{ready}", timeout=PATIENCE)
+
+    def at(self, name: str = "step") -> int:
+        return int(self.tab.evaluate("name => strobe.store.cursor[name]", name))
+
+    def picture(self, card: int) -> str:
+        return str(self.tab.locator(f"#card-{card} canvas").first.evaluate("canvas => canvas.toDataURL()"))
+
+    def key(self, name: str, step: int) -> None:
+        self.tab.keyboard.press(name)
+        self.settled(step)
+
+    def click(self, card: int, x: float, y: float) -> None:
+        """Click a card's chart at a share of its width and height."""
+        canvas = self.tab.locator(f"#card-{card} canvas").first
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box is not None
+        canvas.click(position={"x": box["width"] * x, "y": box["height"] * y})
+
+
+@pytest.fixture
+def reader(browser: Browser, address: str) -> Iterator[Reader]:
+    context = browser.new_context(viewport={"width": 1280, "height": 1400})
+    made = Reader(context.new_page(), address)
+    yield made
+    context.close()
+    assert made.problems == []
+
+
+# --- time --------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_slider_moves_every_card_and_the_address(reader: Reader) -> None:
+    reader.open("few", step=10, neuron=3)
+    before = {card: reader.picture(card) for card in (1, 2, 3)}
+    slider = reader.tab.get_by_role("slider", name="step", exact=True)
+    slider.fill("3")
+    reader.settled(20)
+    assert [card for card in before if reader.picture(card) == before[card]] == []
+    slider.fill("2")
+    reader.settled(10)
+    assert {card: reader.picture(card) for card in (2, 3)} == {card: before[card] for card in (2, 3)}
+    reader.tab.wait_for_function("new URL(location).searchParams.get('step') === '10'", timeout=PATIENCE)
+
+
+def test_keys_move_by_one_by_ten_and_to_both_ends(reader: Reader) -> None:
+    reader.open("few", step=10)
+    for key, step in [
+        ("ArrowRight", 20),
+        ("ArrowLeft", 10),
+        ("Home", 0),
+        ("ArrowLeft", 0),
+        ("Shift+ArrowRight", 30),
+        ("Shift+ArrowLeft", 0),
+        ("End", 30),
+    ]:
+        reader.key(key, step)
+
+
+def test_it_plays_to_the_end_stops_there_and_loops_when_asked(reader: Reader) -> None:
+    reader.open("few", step=10)
+    reader.tab.keyboard.press("Space")
+    play = reader.tab.locator("#play")
+    expect(play).to_have_attribute("aria-label", "pause", timeout=PATIENCE)
+    reader.settled(STEPS[-1])
+    expect(play).to_have_attribute("aria-label", "play", timeout=PATIENCE)
+    reader.tab.get_by_label("loop").check()
+    reader.tab.get_by_label("speed").select_option("8")
+    play.click()
+    reader.tab.wait_for_function("strobe.store.cursor.step === 10", timeout=PATIENCE)
+    reader.tab.wait_for_function("strobe.store.cursor.step === 30", timeout=PATIENCE)
+    reader.tab.wait_for_function("strobe.store.cursor.step === 0", timeout=PATIENCE)
+    play.click()
+
+
+def test_a_typed_step_and_an_event_go_to_the_nearest_checkpoint(reader: Reader) -> None:
+    reader.open("few", step=10)
+    field = reader.tab.get_by_label("go to step")
+    field.fill("18")
+    field.press("Enter")
+    reader.settled(20)
+    reader.tab.locator("#events button", has_text="peak").click()
+    peak = float(reader.tab.evaluate("strobe.store.model.events.find(e => e.event === 'peak').step"))
+    reader.settled(min(STEPS, key=lambda step: abs(step - peak)))
+
+
+def test_fast_scrubbing_never_shows_another_step_than_it_says(reader: Reader) -> None:
+    reader.open("few", step=0)
+    stale = reader.tab.evaluate(
+        """async () => {
+            const { store, board } = strobe, stale = [];
+            const look = () => {
+                for (const panel of board.inSight) {
+                    const busy = panel.element.getAttribute("aria-busy") === "true";
+                    if (busy) continue;
+                    if (panel.element.dataset.at !== board.frames.key(panel.card, store.cursor)) stale.push([panel.card.number, store.cursor.step]);
+                    for (const [name, [, rows]] of Object.entries(board.frames.get(panel.card, store.cursor).datasets)) {
+                        const shown = panel.view.data(name); // the rows that are really drawn
+                        const other = (row, i) => Object.keys(row).some((k) => JSON.stringify(shown[i][k]) !== JSON.stringify(row[k]));
+                        if (shown.length !== rows.length || rows.some(other)) stale.push([panel.card.number, store.cursor.step, name]);
+                    }
+                }
+            };
+            const steps = store.model.steps;
+            for (let i = 0; i < 120; i++) {
+                store.set({ step: steps[(i * 7) % steps.length] });
+                await board.settling;
+                await new Promise((done) => setTimeout(done, i % 3));
+                await new Promise((done) => requestAnimationFrame(done));
+                if (Number(board.root.dataset.step) === store.cursor.step) look();
+            }
+            return stale;
+        }"""
+    )
+    assert stale == []
+    reader.settled()
+    assert reader.tab.evaluate("strobe.board.panels.map(p => p.element.dataset.at)") == reader.tab.evaluate(
+        "strobe.board.panels.map(p => strobe.board.frames.key(p.card, strobe.store.cursor))"
+    )
+
+
+def test_a_place_is_asked_for_once_and_neighbours_before_they_are_needed(reader: Reader) -> None:
+    reader.open("few", step=10)
+    reader.tab.wait_for_function(
+        "[0, 5, 20, 30].every(step => strobe.board.inSight.every(p => strobe.board.frames.get(p.card, {...strobe.store.cursor, step})))"
+    )
+    asked = len(reader.asked)
+    assert asked <= 2 * len(STEPS)
+    for key, step in [("ArrowRight", 20), ("ArrowRight", 30), ("Home", 0), ("End", 30), ("Home", 0)]:
+        reader.key(key, step)
+    assert len(reader.asked) == asked
+    assert len(set(reader.asked)) == asked
+
+
+# --- clicks ------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_click_on_the_loss_curve_moves_the_step(reader: Reader) -> None:
+    reader.open("few", step=10)
+    reader.click(1, 0.14, 0.5)
+    reader.settled(0)
+    reader.click(1, 0.80, 0.5)
+    reader.settled(30)
+
+
+def test_a_click_on_a_neuron_shows_its_map(reader: Reader) -> None:
+    reader.open("neurons", step=20, neuron=0)
+    before = reader.picture(2)
+    reader.click(1, 0.6, 0.4)
+    reader.tab.wait_for_function("strobe.store.cursor.neuron !== 0", timeout=PATIENCE)
+    reader.settled(20)
+    assert reader.picture(2) != before
+    reader.tab.locator("#card-1 [data-details=neuron]").click()  # the second intent: go there
+    expect(reader.tab.locator("#card-2")).to_be_in_viewport()
+
+
+def test_a_click_on_a_head_moves_what_follows_the_head(reader: Reader) -> None:
+    reader.open("heads", step=20, head=0)
+    before = reader.picture(2)
+    spot = reader.tab.evaluate(
+        """() => {
+            const { view } = strobe.board.panels[0], [left, top] = view.origin();
+            const find = (items, x, y) => {
+                for (const item of items) {
+                    const inner = item.items?.map((mark) => find(mark.items, x + (item.x ?? 0), y + (item.y ?? 0))).find(Boolean);
+                    if (inner) return inner;
+                    if (!item.items && item.mark.marktype === "rect" && item.datum?.head === 1)
+                        return { x: left + x + (item.bounds.x1 + item.bounds.x2) / 2, y: top + y + item.bounds.y2 - 1 };
+                }
+            };
+            return find(view.scenegraph().root.items, 0, 0);
+        }"""
+    )
+    reader.tab.locator("#card-1 canvas").first.click(position=spot)
+    reader.tab.wait_for_function("strobe.store.cursor.head === 1", timeout=PATIENCE)
+    reader.settled(20)
+    assert reader.picture(2) != before
+
+
+# --- places ------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_bookmark_is_kept_in_the_workspace_and_leads_back(reader: Reader, small) -> None:
+    reader.open("few", step=20, neuron=3)
+    reader.tab.get_by_label("bookmark name").fill("the turn")
+    reader.tab.get_by_label("bookmark note").fill("test falls")
+    reader.tab.get_by_role("button", name="Bookmark this place").click()
+    mark = reader.tab.get_by_role("button", name="the turn: test falls")
+    expect(mark).to_be_visible(timeout=PATIENCE)
+    (kept,) = bookmarks(small[0].run("small"))
+    assert (kept.name, kept.note, kept.cursor["step"], kept.cursor["neuron"]) == ("the turn", "test falls", 20, 3)
+    reader.key("Home", 0)
+    mark.click()
+    reader.settled(20)
+    link = reader.tab.get_by_title("address of this bookmark").get_attribute("href")
+    reader.tab.goto(f"{reader.address}/{link}")
+    reader.settled(20)
+    assert reader.at("neuron") == 3
+    reader.tab.get_by_role("button", name="remove bookmark the turn").click()
+    expect(reader.tab.get_by_role("button", name="the turn: test falls")).to_have_count(0, timeout=PATIENCE)
+    assert bookmarks(small[0].run("small")) == []
+
+
+def test_two_pinned_places_are_compared_side_by_side(reader: Reader) -> None:
+    reader.open("few", step=0)
+    reader.tab.get_by_role("button", name="keep this place as A").click()
+    reader.key("End", 30)
+    reader.tab.get_by_role("button", name="keep this place as B").click()
+    reader.tab.get_by_label("compare A and B in").select_option("2")
+    dialog = reader.tab.get_by_role("dialog")
+    expect(dialog.locator("svg.marks")).to_have_count(2, timeout=PATIENCE)
+    expect(dialog.locator(".how").nth(0)).to_contain_text("A: step 0")
+    expect(dialog.locator(".how").nth(1)).to_contain_text("B: step 30")
+    drawn = [
+        shapes.evaluate("svg => [...svg.querySelectorAll('path')].map(p => p.getAttribute('d')).join()")
+        for shapes in dialog.locator("svg.marks").all()
+    ]
+    assert drawn[0] != drawn[1]
+
+
+def test_a_card_fills_the_page_and_escape_returns_to_the_same_place(reader: Reader) -> None:
+    reader.tab.set_viewport_size({"width": 1280, "height": 700})
+    reader.open("few", step=10)
+    reader.tab.locator("#card-3").scroll_into_view_if_needed()
+    reader.settled()
+    scrolled = "document.querySelector('[data-testid=stMain]').scrollTop"
+    before = reader.tab.evaluate(scrolled)
+    assert before > 0
+    reader.tab.locator("#card-3 .enlarge").click()
+    dialog = reader.tab.get_by_role("dialog")
+    expect(dialog.locator("svg.marks")).to_be_visible(timeout=PATIENCE)
+    box = dialog.bounding_box()
+    assert box is not None
+    assert box["width"] > 1200
+    reader.key("ArrowRight", 20)
+    reader.tab.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert reader.tab.evaluate(scrolled) == before
+
+
+def choose_run(reader: Reader, name: str) -> None:
+    reader.tab.get_by_test_id("stSelectbox").first.locator("input, div[role=button], [data-baseweb=select]").first.click()
+    reader.tab.get_by_role("option", name=name, exact=True).click()
+    reader.tab.wait_for_function("name => strobe.store.model.run === name", arg=name, timeout=PATIENCE)
+    reader.settled()
+
+
+def test_a_smaller_run_takes_the_cursor_to_its_last_and_says_so(reader: Reader) -> None:
+    reader.open("few", step=30, neuron=15, head=1)
+    choose_run(reader, "tiny")
+    assert {name: reader.at(name) for name in ("step", "neuron", "head")} == {"step": 5, "neuron": 7, "head": 0}
+    notes = reader.tab.locator(".notes")
+    for words in ("step 30 is not in tiny: 5 is the nearest", "neuron 15 is not in tiny: 7", "head 1 is not in tiny: 0"):
+        expect(notes).to_contain_text(words)
+    choose_run(reader, "single")
+    assert reader.at() == 0
+    reader.key("End", 0)
+
+
+@pytest.mark.parametrize("neuron", [0, 15])
+def test_first_and_last_neuron_can_be_chosen(reader: Reader, neuron: int) -> None:
+    reader.open("neurons", step=20, neuron=7)
+    reader.tab.locator("[data-coordinate=neuron]").select_option(str(neuron))
+    reader.settled(20)
+    assert reader.at("neuron") == neuron
+
+
+def test_a_broken_card_says_so_and_the_others_go_on(reader: Reader) -> None:
+    reader.open("broken", step=20)
+    expect(reader.tab.locator("#card-2 canvas")).to_be_visible(timeout=PATIENCE)
+    expect(reader.tab.locator("#card-3 .problem")).to_contain_text("no renderer 'nothing_like_it'")
+    before = reader.picture(1)
+    reader.key("End", 30)
+    expect(reader.tab.locator("#card-2 .problem")).to_contain_text("ValueError: no luck")
+    assert reader.picture(1) != before
+    reader.key("Home", 0)
+    expect(reader.tab.locator("#card-2 canvas")).to_be_visible(timeout=PATIENCE)
+
+
+# --- around it ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_python_running_again_leaves_the_charts_as_they_are(reader: Reader) -> None:
+    reader.open("few", step=10)
+    reader.tab.evaluate("strobe.board.panels.forEach(p => (p.view.mine = true))")
+    reader.key("ArrowRight", 20)
+    reader.tab.wait_for_timeout(2500)  # the cursor has come to rest, and Python has run
+    assert reader.tab.evaluate("strobe.board.panels.every(p => p.view.mine)")
+
+
+def test_two_tabs_do_not_disturb_each_other(browser: Browser, address: str) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    one, two = Reader(context.new_page(), address).open("few", step=0), Reader(context.new_page(), address).open("few", step=30)
+    one.key("ArrowRight", 5)
+    two.tab.wait_for_timeout(1500)
+    assert (one.at(), two.at()) == (5, 30)
+    context.close()
+
+
+def test_the_strip_stays_when_the_sidebar_is_collapsed(reader: Reader) -> None:
+    reader.open("few", step=10)
+    strip = reader.tab.locator(".strip")
+    expect(strip).to_be_hidden()
+    reader.tab.get_by_test_id("stSidebar").hover()
+    reader.tab.get_by_test_id("stSidebarCollapseButton").locator("button").click()
+    expect(strip).to_be_visible(timeout=PATIENCE)
+    strip.get_by_role("slider").fill("3")
+    reader.settled(20)
+
+
+def test_plain_charts_take_over_when_the_board_cannot_load(reader: Reader) -> None:
+    reader.tab.route("**/api/board/*", lambda route: route.abort())
+    reader.tab.goto(f"{reader.address}/?run=small&report=few&step=10")
+    expect(reader.tab.get_by_test_id("stAlert").first).to_contain_text("The board could not be loaded", timeout=PATIENCE)
+    expect(reader.tab.locator(".st-key-card-1 .vega-embed .marks").first).to_be_visible(timeout=PATIENCE)
+    reader.problems.clear()  # the browser's own complaint about the script that was held back
+
+
+def test_new_results_appear_while_one_watches(reader: Reader, small) -> None:
+    workspace, _ = small
+    report = Report(
+        title="Grows", sections=[Section(title="S", panels=[Panel(renderer="norms_over_steps"), Panel(renderer="line_over_steps", table="gini")])]
+    )
+    save(report, file_of(workspace, "grows"))
+    reader.open("grows", step=10)
+    expect(reader.tab.locator("#card-2 .problem")).to_contain_text("strobe analyze small -a gini")
+    workspace.analyze("small", ["gini"])
+    time.sleep(1.2)  # the app looks at the disk once a second
+    reader.tab.keyboard.press("End")
+    reader.tab.keyboard.press("Home")
+    reader.tab.evaluate("strobe.board.refresh(new strobe.board.frames.constructor(strobe.store.model, strobe.board.frames.onChanged))")
+    expect(reader.tab.locator("#card-2 canvas")).to_be_visible(timeout=PATIENCE)
+    reader.problems.clear()  # 409: these frames are no more
