@@ -35,6 +35,14 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _main_stays() -> Iterator[None]:
+    """Streamlit's AppTest leaves its script behind as the main module, and processes spawned later would run that."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True)
 def _nothing_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No workspace and no disabled plugins of whoever runs the tests."""
     monkeypatch.setenv("STROBE_CONFIG", str(tmp_path / "no-settings.json"))

@@ -77,7 +77,7 @@ def test_a_picture_that_is_no_note_wherever_there_are_rows(small: tuple[Workspac
     """At least one renderer shows marks for every table that is not empty."""
     workspace, run = small
     blank = []
-    for analyzer in (name for name in ANALYZERS if name != "full_activation_maps"):
+    for analyzer in (name for name in ANALYZERS if name not in (*SEVERAL_RUNS, *WITH_SETTINGS)):
         if len(workspace.table(analyzer, runs=run)):
             fitting = [p.name for p in workspace.registry.all("renderer") if fits(p.load(), analyzer, workspace.schema(analyzer))]
             rows = [sum(map(len, workspace.view(name, run, analyzer, step=20).chart.to_dict()["datasets"].values())) for name in fitting]

@@ -94,7 +94,7 @@ def test_a_sample_of_pairs_gives_the_correlation_of_the_full_maps(step):
     r = (first * last).sum(0) / np.sqrt((first**2).sum(0) * (last**2).sum(0))
     found = correlations(pd.concat(tables), "neuron").values[0]
     deviations = (found - r) / ((1 - r**2) / np.sqrt(128))
-    assert np.median(found) == pytest.approx(np.median(r), abs=0.02)
+    assert np.median(found) == pytest.approx(np.median(r), abs=0.03)
     assert abs(deviations.mean()) < 0.25
     assert np.sqrt((deviations**2).mean()) < 1.5
 

@@ -146,10 +146,14 @@ def test_missing_or_impossible_keys_are_named():
     probe = grid(7)
     with pytest.raises(StrobeError, match="'own' are 0 times there"):
         rows(clock(7, 2), probe, "own", table(union=[1]))
-    with pytest.raises(StrobeError, match="not finite"):
-        rows(clock(7, 2), probe, "own", table(own=None))
     with pytest.raises(StrobeError, match=r"\[4\] are outside 1..3"):
         rows(clock(7, 2), probe, "[2,4]")
+
+
+def test_unknown_keys_leave_nulls_with_their_reason():
+    found = rows(clock(7, 2), grid(7), "own", table(own=None))
+    assert all(row.restricted_loss is None and row.excluded_loss is None and "not finite" in row.reason for row in found.values())
+    assert all(row.full_loss is not None for row in found.values())
 
 
 def test_another_task_or_other_inputs_are_refused():

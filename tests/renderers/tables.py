@@ -16,6 +16,7 @@ STEPS = (0, 100, 500, 2000, 3000)
 
 class Family(NamedTuple):
     p: int
+    loss_unit: str = "nats"
 
 
 def tables(p: int, *, neurons: int = 32, heads: int = 4) -> dict[str, pd.DataFrame]:
