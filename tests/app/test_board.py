@@ -445,20 +445,3 @@ def test_plain_charts_take_over_when_the_board_cannot_load(reader: Reader) -> No
     expect(reader.tab.get_by_test_id("stAlert").first).to_contain_text("The board could not be loaded", timeout=PATIENCE)
     expect(reader.tab.locator(".st-key-card-1 .vega-embed .marks").first).to_be_visible(timeout=PATIENCE)
     reader.problems.clear()  # the browser's own complaint about the script that was held back
-
-
-def test_new_results_appear_while_one_watches(reader: Reader, small) -> None:
-    workspace, _ = small
-    report = Report(
-        title="Grows", sections=[Section(title="S", panels=[Panel(renderer="norms_over_steps"), Panel(renderer="line_over_steps", table="gini")])]
-    )
-    save(report, file_of(workspace, "grows"))
-    reader.open("grows", step=10)
-    expect(reader.tab.locator("#card-2 .problem")).to_contain_text("strobe analyze small -a gini")
-    workspace.analyze("small", ["gini"])
-    time.sleep(1.2)  # the app looks at the disk once a second
-    reader.tab.keyboard.press("End")
-    reader.tab.keyboard.press("Home")
-    reader.tab.evaluate("strobe.board.refresh(new strobe.board.frames.constructor(strobe.store.model, strobe.board.frames.onChanged))")
-    expect(reader.tab.locator("#card-2 canvas")).to_be_visible(timeout=PATIENCE)
-    reader.problems.clear()  # 409: these frames are no more

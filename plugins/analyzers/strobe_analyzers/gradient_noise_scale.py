@@ -30,6 +30,7 @@ class GradientNoiseScale(Analyzer):
     on all inputs, in 60 parts: 0.35 s at p = 113. Source: McCandlish et al. 1812.06162, appendix A, with disjoint batches for the two batch sizes.
     """
 
+    opt_in = True
     batch_size: int | None = Field(None, ge=1, description="inputs per batch, the last one left out if smaller; null: a 60th of them")
     seed: int = Field(0, ge=0, description="of the order of the inputs")
     split: str = Field("train", description="inputs the gradient is taken on")

@@ -61,6 +61,7 @@ class RepresentationSimilarity(Analyzer):
         order = torch.randperm(len(spans[-1]), generator=torch.Generator().manual_seed(self.seed)) if spans else torch.zeros(0, dtype=torch.int64)
         for i, step in enumerate(found.steps):
             constant = not spans[i].shape[1]
+            known = np.isfinite(cka[i])  # a step whose representation is the same for every input is like none
             yield self.Row(
                 layer=found.layer,
                 site=found.site,
@@ -74,8 +75,8 @@ class RepresentationSimilarity(Analyzer):
                 cka_null=_known(self._cka(found.samples[i], found.samples[-1][order])),
                 svcca_null=_known(mean_correlation(spans[i], spans[-1][order])),
                 directions=spans[i].shape[1],
-                steps=np.array(found.steps),
-                cka_all=cka[i].astype(np.float32),
+                steps=np.array(found.steps)[known],
+                cka_all=cka[i][known].astype(np.float32),
             )
 
     def _cka(self, x: torch.Tensor, y: torch.Tensor) -> float:
