@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ground import DATA, imported, machine
 
-from strobe.engine import Report
+from strobe.analysis.engine import Report
 
 STEP = ("weights", "activations", "attention", "outputs")
 

@@ -44,7 +44,7 @@ def ready() -> None:
     """One thread and memory kept, as the executors work."""
     import torch
 
-    from strobe.executors import keep_freed_memory
+    from strobe.analysis.executors import keep_freed_memory
 
     torch.set_num_threads(1)
     keep_freed_memory()

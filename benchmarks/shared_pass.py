@@ -16,9 +16,9 @@ from ground import imported, machine, medians, ready
 
 import strobe
 from strobe import Activations, Analyzer, Last, Tap, dim, hookimpl, metric
-from strobe.analysis import recipes
-from strobe.plan import Cell
-from strobe.work import Bench, Task
+from strobe.analysis.plan import Cell
+from strobe.analysis.request import recipes
+from strobe.analysis.work import Bench, Task
 
 SITES = ("mlp.post", "resid_mid", "resid_post", "mlp.out", "attn.out", "mlp.post", "resid_mid", "resid_post", "mlp.out", "attn.out")
 

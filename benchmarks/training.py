@@ -17,7 +17,7 @@ from collections.abc import Callable
 import torch
 
 from strobe import Tap, Training
-from strobe.training import Saved, train
+from strobe.training.loop import Saved, train
 from strobe_families.modular_addition import ModularAddition
 
 Turn = Callable[[], object]

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from strobe import Training
-from strobe.cuda_training import train_stack
-from strobe.training import Evaluated, Saved, train
+from strobe.training.cuda import train_stack
+from strobe.training.loop import Evaluated, Saved, train
 from strobe_families.modular_addition import ModularAddition
 
 ROUNDS, EPOCHS, COMPARED = 5, 500, 200

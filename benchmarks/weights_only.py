@@ -14,8 +14,8 @@ import torch
 from ground import imported, machine, medians, ready
 
 from strobe import Outputs, Workspace
-from strobe.plan import Bound, Capture, capture
-from strobe.work import forward
+from strobe.analysis.plan import Bound, Capture, capture
+from strobe.analysis.work import forward
 from strobe_analyzers.dominant_frequencies import DominantFrequencies
 from strobe_analyzers.loss_and_accuracy import LossAndAccuracy
 

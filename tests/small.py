@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from strobe import Training, Workspace
-from strobe.runs import Run
+from strobe.runs.run import Run
 
 STEPS = (0, 5, 10, 20, 30)
 FAMILY = {"p": 13, "d_model": 16, "n_heads": 2, "d_mlp": 16, "fraction": 0.5}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .sites import Last as Last
     from .sites import Positions as Positions
     from .sites import Tap as Tap
-    from .training import Training as Training
+    from .training.loop import Training as Training
     from .version import __version__ as __version__
     from .weights import Weights as Weights
     from .workspace import Workspace as Workspace
@@ -51,7 +51,7 @@ _HOMES = {
     "renderer": "Dim Number Pick Renderer",
     "schema": "Row array dim metric",
     "sites": "Last Positions Tap",
-    "training": "Training",
+    "training.loop": "Training",
     "version": "__version__",
     "weights": "Weights",
     "workspace": "Workspace",

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .counters import count
+from .analysis.counters import count
 from .errors import did_you_mean
 from .plugin import Plugin
 from .sites import Last, Positions, Tap
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from .arguments import Probe
-    from .training import Training
+    from .training.loop import Training
 
 Split = Mapping[str, "torch.Tensor"]
 """Split name -> int64 indices into the task's inputs, in the family's order; stored with each run and never recomputed."""
@@ -122,7 +122,7 @@ class Family(Plugin):
 
     def training(self) -> Training:
         """Training defaults: optimizer, epochs, checkpoint schedule."""
-        from .training import Training
+        from .training.loop import Training
 
         return Training()
 
@@ -133,7 +133,7 @@ class Family(Plugin):
 
     @classmethod
     def report(cls) -> Path | None:
-        """The default report of its runs, a YAML file in the package (see `strobe.report`); None: Strobe makes one of what is stored."""
+        """The default report of its runs, a YAML file in the package (see `strobe.reports.report`); None: Strobe makes one of what is stored."""
         return None
 
     @classmethod

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+    from .analysis.work import Call
     from .arguments import Activations, Attention, Checkpoints, Context, Outputs, Probe, Results
     from .frame import Frame
     from .loss import Loss
     from .schema import Columns, Made, Row
     from .weights import Weights
-    from .work import Call
 
 PROJECT = "strobe"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Union
 
-from .counters import count
+from .analysis.counters import count
 from .errors import StrobeError
 
 if TYPE_CHECKING:

@@ -8,29 +8,30 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import analysis, failures
+from .analysis import request as analysis
+from .analysis.engine import Engine, Progress, Report
+from .analysis.plan import Preview
+from .analysis.work import Bench, Recipe
 from .checkpoints import write_atomically
-from .engine import Engine, Progress, Report
 from .errors import StrobeError, UsageError, did_you_mean
 from .frame import Frame
-from .plan import Preview
-from .registry import Registry
+from .registration.registry import Registry
 from .renderer import Renderer, bind
-from .runs import Run
+from .reports.view import View
+from .runs.run import Run
 from .schema import TableSchema
-from .store import Store
-from .tables import ResultTable
-from .view import View
-from .work import Bench, Recipe
+from .storage import failures
+from .storage.store import Store
+from .storage.tables import ResultTable
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from .jobs import JobHandle
-    from .plan import RunFacts
-    from .store import Address
-    from .training import Training
+    from .analysis.plan import RunFacts
+    from .jobs.queue import JobHandle
+    from .storage.store import Address
+    from .training.loop import Training
 
 METRICS = "metrics"
 FILES = "files.json"
@@ -109,7 +110,7 @@ class Workspace:
         `training` overrides the configuration; `add` is a schedule of checkpoints to add to a run; `interventions` are names of `before_step` hooks;
         `progress(step, last, metrics)` is called after each epoch. A run of the same identity that is complete is returned as it is.
         """
-        from .trainer import train_target
+        from .training.trainer import train_target
 
         return train_target(self, target, name, training, add, interventions, progress, parameters)
 
@@ -123,8 +124,8 @@ class Workspace:
         metrics: str | Path | None = None,
         **parameters: Any,
     ) -> Run:
-        """Make a run of a folder of checkpoints that someone else made; see `strobe.importing`."""
-        from .importing import import_folder
+        """Make a run of a folder of checkpoints that someone else made; see `strobe.runs.importing`."""
+        from .runs.importing import import_folder
 
         return import_folder(self, Path(path), family, name=name, mapping=map, metrics=metrics, parameters=parameters)
 
@@ -184,8 +185,8 @@ class Workspace:
 
         The same request twice is one job. A background worker is started when none lives, unless `start` is False.
         """
-        from .jobs import submit
-        from .worker import ensure_worker
+        from .jobs.queue import submit
+        from .jobs.worker import ensure_worker
 
         handle = submit(self, kind, request)
         if start:
@@ -194,7 +195,7 @@ class Workspace:
 
     def jobs(self) -> list[JobHandle]:
         """Every job, in the order in which they were submitted."""
-        from .jobs import JobHandle, JobStore
+        from .jobs.queue import JobHandle, JobStore
 
         store = JobStore(self.root)
         return [JobHandle(store, job.id) for job in store.all()]
@@ -278,7 +279,7 @@ class Workspace:
     def sql(self, query: str) -> pd.DataFrame:
         """Run SQL over views named after the analyzers (default settings, all runs), and `metrics`, `_failures`, `runs`, `jobs`,
         `results`."""
-        from .sql import query as run_query
+        from .storage.sql import query as run_query
 
         return run_query(self, query)
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from strobe import Workspace
-from strobe.engine import Report
+from strobe.analysis.engine import Report
 
 Tensors = dict[str, torch.Tensor]
 Change = Callable[[Tensors], Tensors]

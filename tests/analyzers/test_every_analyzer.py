@@ -10,10 +10,10 @@ import pytest
 from small import small_workspace
 
 from strobe import Workspace
-from strobe.cards import cards_of, resolve
 from strobe.renderer import fits
-from strobe.report import Panel, Report, Section
-from strobe.runs import Run
+from strobe.reports.cards import cards_of, resolve
+from strobe.reports.report import Panel, Report, Section
+from strobe.runs.run import Run
 
 ROOT = Path(__file__).parents[2]
 CATEGORIES: dict[str, dict[str, str]] = tomllib.loads((ROOT / "entrypoints.toml").read_text("utf-8"))["strobe"]["analyzers"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from strobe import Workspace
-from strobe.engine import Report
+from strobe.analysis.engine import Report
 
 SHORT = {"epochs": 4, "schedule": "every:2"}
 ANY_WEIGHTS = {"weight_norms", "effective_dimensionality", "algebraic_connectivity", "powerlaw_alpha", "marchenko_pastur"}

@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from small import SHOWN, STEPS, small_workspace
 
 from strobe import Training, Workspace
-from strobe.bookmarks import bookmarks
-from strobe.report import Panel, Report, Section, file_of, save
+from strobe.reports.bookmarks import bookmarks
+from strobe.reports.report import Panel, Report, Section, file_of, save
 
 pytestmark = pytest.mark.browser
 ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"

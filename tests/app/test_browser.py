@@ -19,8 +19,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from small import SHOWN, STEPS, small_workspace
 
-from strobe.export import write_html
-from strobe.report import Panel, Report, Section, default_report, file_of, save
+from strobe.export.html import write_html
+from strobe.reports.report import Panel, Report, Section, default_report, file_of, save
 
 pytestmark = pytest.mark.browser
 ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 import strobe
 import strobe_app
 from strobe import Workspace
-from strobe.report import Panel, Report, Section, file_of, save
+from strobe.reports.report import Panel, Report, Section, file_of, save
 
 PAGE = Path(strobe_app.__file__).parent / "main.py"
 ANALYZERS = ["weight_norms", "activation_maps", "phases"]

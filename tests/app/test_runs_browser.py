@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from strobe import Workspace
-from strobe.jobs import JobStore
+from strobe.jobs.queue import JobStore
 
 pytestmark = pytest.mark.browser
 ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"

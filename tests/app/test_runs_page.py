@@ -11,9 +11,10 @@ import pytest
 from pydantic import BaseModel, Field
 from streamlit.testing.v1 import AppTest
 
-from strobe import Training, Workspace, labels
-from strobe.jobs import JobStore
-from strobe.trainer import held
+from strobe import Training, Workspace
+from strobe.jobs.queue import JobStore
+from strobe.runs import labels
+from strobe.training.trainer import held
 from strobe_app import forms, runs_table, train_form
 
 TINY = {"p": "5, 7, 11", "d_model": "8", "n_heads": "2", "d_mlp": "16", "fraction": "0.5", "seed": "485, 999"}

@@ -9,9 +9,9 @@ import pytest
 
 import strobe
 from strobe import Analyzer, Last, Number, Renderer, dim, hookimpl, metric
-from strobe.contract import analyzer_contract, renderer_contract
 from strobe.errors import ContractError
 from strobe.hookspecs import CATEGORY_OF_HOOK, AnalyzerSpecs
+from strobe.registration.contract import analyzer_contract, renderer_contract
 
 WHO = "analyzer 'mine' (some-package 1.2)"
 

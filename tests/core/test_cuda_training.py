@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strobe import Training
-from strobe.cuda_training import BLOCK, PIECES, Lane, blocks, events, train_stack
 from strobe.errors import UsageError
-from strobe.training import Evaluated, Event, Saved, train
+from strobe.training.cuda import BLOCK, PIECES, Lane, blocks, events, train_stack
+from strobe.training.loop import Evaluated, Event, Saved, train
 from strobe_families.modular_addition import ModularAddition
 
 CPU = torch.device("cpu")

@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 
 import strobe
 from strobe import Analyzer, Context, Last, Positions, Workspace, array, hookimpl, metric
-from strobe.engine import Report
+from strobe.analysis.engine import Report
 from strobe.errors import UsageError
-from strobe.runs import Run
+from strobe.runs.run import Run
 
 STEPS = (0, 5, 10, 15, 20)
 PASS = ("neuron_frequency", "activation_maps", "attention_maps", "head_frequency", "loss_and_accuracy", "progress_measures")
@@ -614,7 +614,7 @@ def test_random_numbers_are_those_of_the_cell(toy: Path, tmp_path: Path) -> None
 
 
 def test_hooks_wrap_every_call_and_hear_of_everything(toy: Path, ledger: set[int]) -> None:
-    from strobe.registry import Plugin
+    from strobe.registration.registry import Plugin
 
     heard: dict[str, list[Any]] = {"run": [], "failed": [], "written": [], "done": []}
 

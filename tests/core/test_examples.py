@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from strobe import Checkpoints, Weights, Workspace
-from strobe.registry import Registry
+from strobe.registration.registry import Registry
 from strobe.schema import to_arrow
 
 

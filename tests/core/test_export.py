@@ -15,12 +15,12 @@ from small import STEPS, small_workspace
 
 import strobe
 from strobe import Frame, Number, Renderer, StrobeError, hookimpl
-from strobe.cards import cards_of, resolve
 from strobe.errors import UsageError
-from strobe.export import chosen_steps, write_html
-from strobe.film import Reel, shoot
-from strobe.moments import events_of, metrics_at, nearest, opening_step
-from strobe.report import Panel, Report, Section
+from strobe.export.html import chosen_steps, write_html
+from strobe.reports.cards import cards_of, resolve
+from strobe.reports.film import Reel, shoot
+from strobe.reports.moments import events_of, metrics_at, nearest, opening_step
+from strobe.reports.report import Panel, Report, Section
 
 PANELS = ["loss_curves", "frequency_spectrum", "neuron_map", "trajectory_plane", "phase_table"]
 

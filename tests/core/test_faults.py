@@ -21,8 +21,8 @@ ANALYZE = f"""
 import sys, torch
 torch.set_num_threads(1)
 from strobe import Workspace
-import strobe.engine
-strobe.engine.CHUNK = 1  # more parts, more moments to be killed at
+import strobe.analysis.engine
+strobe.analysis.engine.CHUNK = 1  # more parts, more moments to be killed at
 ws = Workspace(sys.argv[1])
 for name in ("weight_norms", "neuron_frequency", "key_frequencies"):
     ws.registry.analyzer(name)

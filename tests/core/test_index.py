@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from strobe import Workspace
 from strobe.cli import app
-from strobe.database import NAME
 from strobe.errors import StrobeError, UsageError
-from strobe.index import Index
-from strobe.jobs import JobStore, Prepared
+from strobe.jobs.queue import JobStore, Prepared
+from strobe.storage.database import NAME
+from strobe.storage.index import Index
 
 TABLES = ("runs", "last_metrics", "phases", "results")
 

@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 
 from strobe import Workspace
 from strobe.cli import app
-from strobe.database import NAME, VERSION
 from strobe.errors import StoreError, UsageError
-from strobe.jobs import MOST_LOST, Job, JobHandle, JobStore, LostJob, Prepared
-from strobe.kinds import kind_of
-from strobe.worker import Meter
+from strobe.jobs.kinds import kind_of
+from strobe.jobs.queue import MOST_LOST, Job, JobHandle, JobStore, LostJob, Prepared
+from strobe.jobs.worker import Meter
+from strobe.storage.database import NAME, VERSION
 
 SMALL = {"p": 7, "d_model": 8, "n_heads": 2, "d_mlp": 16, "fraction": 0.5}
 SHORT = {"epochs": 20, "schedule": "every:5", "lr": 1e-2}

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from strobe import Workspace, labels
+from strobe import Workspace
 from strobe.cli import app
 from strobe.errors import StrobeError, UsageError
-from strobe.jobs import JobStore, Prepared
-from strobe.trainer import held
+from strobe.jobs.queue import JobStore, Prepared
+from strobe.runs import labels
+from strobe.training.trainer import held
 
 
 def files(root: Path) -> dict[str, int]:

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from strobe.analysis.plan import Bound, RunFacts, capture, chunks, derived_cell, not_applicable, probe_of, result_key, site_bytes, stages, step_cells
 from strobe.errors import UsageError
-from strobe.plan import Bound, RunFacts, capture, chunks, derived_cell, not_applicable, probe_of, result_key, site_bytes, stages, step_cells
 from strobe.sites import Last, Positions
 
 
@@ -48,7 +48,7 @@ CHAIN = bound(
 
 
 def test_it_imports_without_torch() -> None:
-    code = "import sys, strobe.plan; assert not {'torch', 'pandas', 'pyarrow', 'numpy'} & set(sys.modules), sorted(sys.modules)"
+    code = "import sys, strobe.analysis.plan; assert not {'torch', 'pandas', 'pyarrow', 'numpy'} & set(sys.modules), sorted(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -121,7 +121,7 @@ def test_a_key_changes_with_whatever_it_reads_and_nothing_else() -> None:
 
 def test_keys_are_the_same_in_every_process() -> None:
     code = """
-from strobe.plan import Bound, RunFacts, result_key
+from strobe.analysis.plan import Bound, RunFacts, result_key
 facts = RunFacts("run", "toy", {"parameters": {"p": 7, "q": [1, 2]}}, "code", {0: "d"}, "metrics", "grid", "digest")
 print(result_key({"x": Bound("x", "outputs", "code", "{}", "{}")}, "x", facts))
 """

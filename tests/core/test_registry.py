@@ -17,7 +17,7 @@ import pytest
 import strobe
 from strobe import Analyzer, Renderer, Weights, Workspace, dim, hookimpl
 from strobe.errors import ContractError, PluginError, UsageError
-from strobe.registry import CATEGORIES, Registry, set_disabled, snake_case
+from strobe.registration.registry import CATEGORIES, Registry, set_disabled, snake_case
 
 MINE = '''
 from strobe import Analyzer, Row, dim, hookimpl
@@ -54,7 +54,7 @@ class Notebook(Analyzer):
 def test_listing_imports_neither_plugins_nor_heavy_libraries() -> None:
     code = """
 import sys
-from strobe.registry import Registry
+from strobe.registration.registry import Registry
 assert len([p.listing() for p in Registry.discover().all()]) > 20
 heavy = {'torch', 'numpy', 'pandas', 'pyarrow', 'pydantic', 'pluggy', 'altair', 'strobe_analyzers', 'strobe_renderers', 'strobe_families'}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)

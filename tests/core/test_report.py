@@ -11,9 +11,23 @@ from small import STEPS, small_workspace
 
 import strobe
 from strobe import Frame, Number, Renderer, StrobeError, dim, hookimpl, metric
-from strobe.cards import cards_of, choices, parted, resolve, signed
 from strobe.errors import UsageError
-from strobe.report import MORE, Panel, Report, Section, check, default_report, file_of, find, generic, load, named_reports, save, stored_tables
+from strobe.reports.cards import cards_of, choices, parted, resolve, signed
+from strobe.reports.report import (
+    MORE,
+    Panel,
+    Report,
+    Section,
+    check,
+    default_report,
+    file_of,
+    find,
+    generic,
+    load,
+    named_reports,
+    save,
+    stored_tables,
+)
 
 GOOD = """\
 schema_version: 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from strobe import Training
 from strobe.errors import UsageError
-from strobe.schedules import steps
+from strobe.training.schedules import steps
 
 
 @pytest.mark.parametrize(

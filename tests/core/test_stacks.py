@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from strobe import Workspace, cuda_training, stacks
+from strobe import Workspace
 from strobe.errors import UsageError
-from strobe.runs import Run
-from strobe.training import Event
+from strobe.runs.run import Run
+from strobe.training import cuda as cuda_training
+from strobe.training import stacks
+from strobe.training.loop import Event
 
 SMALL = {"p": 7, "d_model": 8, "n_heads": 2, "d_mlp": 12, "fraction": 0.5}
 SHORT = {"epochs": 12, "schedule": "at:5", "lr": 1e-2, "device": "cuda"}

@@ -25,7 +25,7 @@ import strobe
 from strobe import array, dim, metric
 from strobe.errors import StoreError
 from strobe.schema import to_arrow, to_pandas
-from strobe.store import WHOLE, Address, Store, StoredCell, stamp
+from strobe.storage.store import WHOLE, Address, Store, StoredCell, stamp
 
 ADDRESS = Address("norms", "run", "grid", "k" * 64)
 ABOUT = {"settings": {}, "strobe_version": "test"}
@@ -310,7 +310,7 @@ def test_the_temporaries_of_living_writers_are_left_alone(store: Store) -> None:
 
 def test_a_part_that_is_merged_away_while_it_is_read_is_read_where_it_went(filled: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = store.read(ADDRESS)
-    from strobe import store as module
+    from strobe.storage import store as module
 
     original, merged = module._files, []
 
@@ -327,7 +327,7 @@ def test_a_part_that_is_merged_away_while_it_is_read_is_read_where_it_went(fille
 
 def test_a_part_that_is_merged_away_between_listing_and_reading(filled: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = store.read(ADDRESS)
-    from strobe import store as module
+    from strobe.storage import store as module
 
     original, merged = module._read_groups, []
 
@@ -370,7 +370,7 @@ def test_a_write_that_the_system_cuts_short(filled: Path, store: Store, tmp_path
         from strobe import Row, array
         from strobe.errors import StoreError
         from strobe.schema import to_arrow
-        from strobe.store import Address, Store, StoredCell, stamp
+        from strobe.storage.store import Address, Store, StoredCell, stamp
         class R(Row):
             noise: np.ndarray = array("noise", dims=["k"], unit="1")
         table = stamp(to_arrow(R, [R(noise=np.random.default_rng(0).random(100_000))]).table, "run", 60, "grid")

@@ -12,7 +12,7 @@ import torch
 import strobe
 from strobe import Activations, Loss, Results, Weights
 from strobe.errors import PluginError
-from strobe.registry import Registry
+from strobe.registration.registry import Registry
 from strobe.schema import to_arrow
 
 HEALTHY = ("strobe-participation", "strobe-sparsity", "strobe-gradient-norm", "strobe-final-norm", "strobe-tally")
@@ -82,7 +82,7 @@ def test_an_incompatible_package_is_refused_without_an_import(installed) -> None
 
 
 def test_a_name_clash_refuses_both_until_one_is_disabled(installed) -> None:
-    from strobe.registry import set_disabled
+    from strobe.registration.registry import set_disabled
 
     installed("strobe-clash")
     with pytest.raises(PluginError, match=r"registered by strobe and strobe-clash.*strobe plugins disable"):

@@ -15,8 +15,8 @@ import torch
 
 import strobe
 from strobe.errors import StrobeError, UsageError
-from strobe.runs import Run
-from strobe.trainer import held
+from strobe.runs.run import Run
+from strobe.training.trainer import held
 
 SMALL: dict[str, Any] = {"p": 11, "d_model": 16, "n_heads": 2, "d_mlp": 32, "fraction": 0.5, "seed": 1}
 SHORT: dict[str, Any] = {"epochs": 60, "lr": 1e-2, "schedule": "every:20", "eval_every": 10}

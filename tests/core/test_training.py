@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from strobe import Tap, Training
-from strobe.training import Evaluated, Event, Saved, train
+from strobe.training.loop import Evaluated, Event, Saved, train
 from strobe_families.modular_addition import ModularAddition
 
 FAMILY = ModularAddition(p=11, d_model=16, n_heads=2, d_mlp=24, fraction=0.5, seed=3)

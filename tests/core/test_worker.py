@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from strobe import Workspace
 from strobe.cli import app
-from strobe.jobs import JobHandle, JobStore, Prepared, runs, start_mark
-from strobe.worker import ensure_worker
+from strobe.jobs.queue import JobHandle, JobStore, Prepared, runs, start_mark
+from strobe.jobs.worker import ensure_worker
 
 TINY = Path(__file__).with_name("tiny_jobs.py")
 PATIENCE = 120.0
@@ -273,7 +273,7 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Work
     workspace, workers = Workspace(tmp_path / "real"), []
 
     def one(lease: float = 15) -> subprocess.Popen[bytes]:
-        call = [sys.executable, "-m", "strobe.worker", "work", str(workspace.root), "--parallel", "1", "--lease", str(lease)]
+        call = [sys.executable, "-m", "strobe.jobs.worker", "work", str(workspace.root), "--parallel", "1", "--lease", str(lease)]
         workers.append(subprocess.Popen(call, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
         return workers[-1]
 
@@ -386,6 +386,6 @@ def test_detach_makes_one_job_per_run_and_skips_what_is_done(tmp_path: Path) -> 
 
 def test_workers_start_without_torch() -> None:
     """A worker only starts processes: sixty of its children cost what sixty bare ones do."""
-    code = "import sys, strobe.worker; sys.exit(any(name in sys.modules for name in ('torch', 'pandas', 'pyarrow', 'pydantic')))"
+    code = "import sys, strobe.jobs.worker; sys.exit(any(name in sys.modules for name in ('torch', 'pandas', 'pyarrow', 'pydantic')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-    assert importlib.util.find_spec("strobe.worker") is not None
+    assert importlib.util.find_spec("strobe.jobs.worker") is not None

@@ -6,8 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from strobe.jobs import Job, JobStore
-from strobe.worker import Meter, main
+from strobe.jobs.queue import Job, JobStore
+from strobe.jobs.worker import Meter, main
 
 
 def do(store: JobStore, job: Job, meter: Meter) -> None:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from strobe import Activations, Checkpoints, Context, Last, Outputs, Positions, StrobeError, Tap, Training, Weights, Workspace, maths
-from strobe.report import load
+from strobe.reports.report import load
 from strobe.schema import to_arrow
 from strobe.sites import Stop, select
-from strobe.training import Evaluated, train
+from strobe.training.loop import Evaluated, train
 from strobe_analyzers.dominant_frequencies import DominantFrequencies
 from strobe_analyzers.key_frequencies import KeyFrequencies
 from strobe_analyzers.loss_and_accuracy import LossAndAccuracy

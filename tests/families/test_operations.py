@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from strobe import Outputs, Workspace
-from strobe.plan import Bound, RunFacts, not_applicable
+from strobe.analysis.plan import Bound, RunFacts, not_applicable
 from strobe_families import operations
 from strobe_families.modular_addition import ModularAddition
 from strobe_families.modular_mlp import ModularMLP

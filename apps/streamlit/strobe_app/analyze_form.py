@@ -8,9 +8,9 @@ from typing import Any
 import streamlit as st
 
 from strobe import StrobeError, Workspace
-from strobe.jobs import JobStore
-from strobe.kinds import kind_of
-from strobe.worker import ensure_worker
+from strobe.jobs.kinds import kind_of
+from strobe.jobs.queue import JobStore
+from strobe.jobs.worker import ensure_worker
 from strobe_app import forms
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import streamlit as st
 
 from strobe import StrobeError, Workspace
-from strobe.bookmarks import bookmarks, keep, remove
-from strobe.screen import colours
+from strobe.reports.bookmarks import bookmarks, keep, remove
+from strobe.reports.screen import colours
 
 from . import routes
 from .frames import Frames

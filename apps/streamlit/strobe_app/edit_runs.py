@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from strobe import StrobeError, Workspace, labels
-from strobe.runs import Run
+from strobe import StrobeError, Workspace
+from strobe.runs import labels
+from strobe.runs.run import Run
 
 
 def describe(workspace: Workspace, runs: Sequence[str]) -> None:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from strobe import StrobeError, Workspace, __version__
-from strobe.cards import Card, Drawing, Group, cards_of, resolve
-from strobe.film import moved
-from strobe.report import Report, default_report, find
-from strobe.screen import model
+from strobe.reports.cards import Card, Drawing, Group, cards_of, resolve
+from strobe.reports.film import moved
+from strobe.reports.report import Report, default_report, find
+from strobe.reports.screen import model
 
 MOST_SHOTS = 4000
 MOST_BYTES = 128 * 2**20
@@ -102,7 +102,7 @@ class Frames:
             return default_report(self.workspace, run), str(e)
 
     def model(self, run: str, report: str) -> dict[str, Any]:
-        """What the board is told before anything is drawn; see `strobe.screen`."""
+        """What the board is told before anything is drawn; see `strobe.reports.screen`."""
         page = self.page(run, report)
         with self._lock:
             if page.stamp in self._models:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from strobe import StrobeError, Workspace, charts
-from strobe.cards import Group, cards_of, choices, resolve, signed
-from strobe.labels import unarchived
-from strobe.moments import events_of
-from strobe.report import Report, default_report, find
-from strobe.runs import Run
+from strobe.reports.cards import Group, cards_of, choices, resolve, signed
+from strobe.reports.moments import events_of
+from strobe.reports.report import Report, default_report, find
+from strobe.runs.labels import unarchived
+from strobe.runs.run import Run
 from strobe_app import board, cursor, panels, runs_page, sidebar
 from strobe_app.folder import workspace_folder
 from strobe_app.gallery import Gallery

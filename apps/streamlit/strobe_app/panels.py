@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from strobe import StrobeError, Workspace
-from strobe.cards import Card, Drawing, Group
+from strobe.reports.cards import Card, Drawing, Group
 
 from . import cursor
 from .gallery import Gallery

@@ -11,9 +11,9 @@ import pandas as pd
 import streamlit as st
 
 from strobe import StrobeError, Workspace
-from strobe.index import Index
-from strobe.labels import Label, label_of
-from strobe.plan import Forecast
+from strobe.analysis.plan import Forecast
+from strobe.runs.labels import Label, label_of
+from strobe.storage.index import Index
 from strobe_app.forms import shown
 
 LOSSES = ("train_loss", "test_loss", "test_accuracy")

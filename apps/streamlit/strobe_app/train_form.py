@@ -14,10 +14,10 @@ import streamlit as st
 
 from strobe import Family, StrobeError, Training, Workspace
 from strobe.cli.jobs import duration
-from strobe.jobs import JobStore, Prepared
-from strobe.kinds import kind_of
-from strobe.trainer import held, seconds_per_epoch
-from strobe.worker import cores, ensure_worker
+from strobe.jobs.kinds import kind_of
+from strobe.jobs.queue import JobStore, Prepared
+from strobe.jobs.worker import cores, ensure_worker
+from strobe.training.trainer import held, seconds_per_epoch
 from strobe_app import forms
 
 EXPLICIT = re.compile(r"(?:^|\+)at:(?P<steps>[\d,]+)|-(?P<end>\d+):\d+")

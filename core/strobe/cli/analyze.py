@@ -10,7 +10,7 @@ from ..workspace import Workspace
 from .output import analyzer_settings, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
-    from ..engine import Report
+    from ..analysis.engine import Report
 
 
 def analyze(

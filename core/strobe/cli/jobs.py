@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..database import set_aside
 from ..errors import UsageError, did_you_mean
-from ..jobs import STATES, Job, JobStore, Prepared
-from ..kinds import kind_of
-from ..worker import ensure_worker
+from ..jobs.kinds import kind_of
+from ..jobs.queue import STATES, Job, JobStore, Prepared
+from ..jobs.worker import ensure_worker
+from ..storage.database import set_aside
 from ..workspace import Workspace
 from .output import analyzer_settings, print_json, print_table
 
@@ -133,7 +133,7 @@ def logs(root: Path, name: str, follow: bool) -> None:
 
 
 def work(root: Path, parallel: int, idle: float | None) -> None:
-    from .. import worker
+    from ..jobs import worker
 
     if parallel < 0:
         raise UsageError(f"--parallel {parallel}: at least 1")
@@ -142,7 +142,7 @@ def work(root: Path, parallel: int, idle: float | None) -> None:
 
 
 def reindex(root: Path, as_json: bool) -> None:
-    from ..index import Index
+    from ..storage.index import Index
 
     if (aside := set_aside(root)) is not None:
         print(f"strobe.db was damaged: it is {aside} now, and its jobs are forgotten", file=sys.stderr)

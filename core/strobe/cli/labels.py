@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import labels
 from ..errors import UsageError
+from ..runs import labels
 from ..workspace import Workspace
 from .output import print_json, print_table
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import PluginError, UsageError, did_you_mean
-from ..registry import KINDS, Listing, Plugin, Registry, set_disabled
+from ..registration.registry import KINDS, Listing, Plugin, Registry, set_disabled
 from .output import print_json, print_table
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis import configured
-from ..labels import label_of, unarchived
+from ..analysis.request import configured
+from ..runs.labels import label_of, unarchived
 from ..workspace import Workspace
 from .output import parse_settings, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..runs import Run
+    from ..runs.run import Run
 
 
 def import_run(root: Path, path: Path, family: str, given: Sequence[str], name: str, mapping: str, metrics: str) -> None:

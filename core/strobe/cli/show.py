@@ -42,7 +42,7 @@ def app(root: Path, port: int | None, headless: bool) -> None:
 
 
 def report_list(root: Path, as_json: bool) -> None:
-    from ..report import named_reports
+    from ..reports.report import named_reports
 
     rows = named_reports(Workspace(root))
     if as_json:
@@ -54,7 +54,7 @@ def report_list(root: Path, as_json: bool) -> None:
 
 
 def report_check(root: Path, name: str) -> None:
-    from ..report import check
+    from ..reports.report import check
 
     problems = check(Workspace(root), name)
     for problem in problems:
@@ -65,8 +65,8 @@ def report_check(root: Path, name: str) -> None:
 
 
 def report_render(root: Path, name: str, run: str, output: Path) -> None:
-    from ..export import write_html
-    from ..report import find
+    from ..export.html import write_html
+    from ..reports.report import find
 
     workspace = Workspace(root)
     names = [r.name for r in workspace.runs()]

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis import configured
+from ..analysis.request import configured
 from ..errors import UsageError, did_you_mean
 from ..workspace import Workspace
 from .output import Bar, parse_value, print_json, progress_bar
 from .runs import last_metrics_text
 
 if TYPE_CHECKING:
-    from ..runs import Run
+    from ..runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def stackable(found: Sequence[Request]) -> bool:
 
 
 def train_at_once(workspace: Workspace, found: Sequence[Request], quiet: bool) -> list[Run]:
-    from ..stacks import train_runs
+    from ..training.stacks import train_runs
 
     with progress_bar(quiet, f"training {len(found)} runs") as bar:
         variants = [request.parameters for request in found]
@@ -183,7 +183,7 @@ def _yaml(file: Path) -> Any:
 
 def divide(workspace: Workspace, family: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings of the family, and of the training."""
-    from ..training import Training
+    from ..training.loop import Training
 
     of_family, of_training = set(workspace.registry.family(family).model_fields), set(Training.model_fields)
     for setting in settings:
@@ -194,7 +194,7 @@ def divide(workspace: Workspace, family: str, settings: Mapping[str, Any]) -> tu
 
 def forecast(workspace: Workspace, request: Request) -> dict[str, Any]:
     """Steps, bytes of checkpoints and estimated seconds of a training, from a few updates of the real thing."""
-    from .. import trainer
+    from ..training import trainer
 
     plugin = workspace.registry.find(request.target)[0] if "@" not in request.target else None
     if plugin is None or plugin.kind != "family":

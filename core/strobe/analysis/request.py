@@ -1,0 +1,173 @@
+"""From names and settings to a bound request: which analyzers, with what settings, on which runs, and what that would cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from ..analyzer import Analyzer
+from ..errors import UsageError, did_you_mean
+from ..registration.registry import Plugin, Registry
+from ..runs.run import Run, metrics_digest
+from ..storage.store import Address, Store
+from .plan import Bound, Forecast, Preview, RunFacts, capture, not_applicable, result_key, site_bytes, stages
+from .work import Recipe
+
+if TYPE_CHECKING:
+    from ..plugin import Plugin as PluginBase
+
+Settings = Mapping[str, Mapping[str, Any]]
+"""Analyzer -> its settings."""
+Wanted = Iterable["str | Analyzer | type[Analyzer]"]
+"""Names, classes or instances of analyzers, or files as `./mine.py:Mine`."""
+
+
+def configured(cls: type[PluginBase], who: str, settings: Mapping[str, Any]) -> Any:
+    """An instance with settings; `UsageError` naming the setting, with the nearest known one."""
+    for name in settings:
+        if name not in cls.model_fields:
+            raise UsageError(f"{who} has no setting {name!r}{did_you_mean(name, cls.model_fields)}")
+    try:
+        return cls(**settings)
+    except ValidationError as e:
+        problem = e.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "settings"
+        raise UsageError(f"{who}: {where} = {problem.get('input')!r}: {problem['msg']}") from e
+
+
+def recipes(registry: Registry, wanted: Wanted | None, settings: Settings | None = None) -> dict[str, Recipe]:
+    """Everything asked for and everything that consumes pulls in, bound to its settings. `None` wants every analyzer that is not opt-in."""
+    given = dict(settings or {})
+    if unknown := [n for n in given if n not in {p.name for p in registry.all("analyzer")}]:
+        raise UsageError(f"no analyzer {unknown[0]!r} to set{did_you_mean(unknown[0], [p.name for p in registry.all('analyzer')])}")
+    queue = _default_names(registry) if wanted is None else [_register(registry, w, given) for w in wanted]
+    found: dict[str, Recipe] = {}
+    while queue:
+        name = queue.pop(0)
+        if name not in found:
+            found[name] = Recipe(_bind(registry.get("analyzer", name), given.get(name, {})), registry.get("analyzer", name).file)
+            queue += found[name].bound.upstream
+    stages({n: r.bound for n, r in found.items()})
+    return found
+
+
+def _default_names(registry: Registry) -> list[str]:
+    """Usable analyzers that are not opt-in. A broken package is left out here: it raises when someone asks for *it*."""
+    from ..errors import PluginError
+
+    names = []
+    for plugin in registry.all("analyzer"):
+        try:
+            if not plugin.load().opt_in:
+                names.append(plugin.name)
+        except PluginError:
+            continue
+    return names
+
+
+def _register(registry: Registry, wanted: Any, settings: dict[str, Mapping[str, Any]]) -> str:
+    """The name under which something wanted can be found from now on."""
+    if isinstance(wanted, str):
+        if ".py:" not in wanted:
+            return registry.get("analyzer", wanted).name
+        return registry.add_file(wanted).name
+    if isinstance(wanted, Analyzer):
+        known = [
+            p.name
+            for p in registry.all("analyzer")
+            if p.state == "ready" and p.entry is not None and p.entry.attr == type(wanted).__qualname__ and p.load() is type(wanted)
+        ]
+        name = known[0] if known else registry.add(type(wanted)).name
+        settings[name] = {**wanted.model_dump(mode="json", exclude_unset=True), **settings.get(name, {})}
+        return name
+    return registry.add(wanted).name
+
+
+def _bind(plugin: Plugin, settings: Mapping[str, Any]) -> Bound:
+    from ..schema import signature
+
+    cls: type[Analyzer] = plugin.load()
+    analyzer = configured(cls, plugin.who, settings)
+    canonical_settings = json.dumps(json.loads(analyzer.model_dump_json()), sort_keys=True)
+    return Bound(
+        plugin.name,
+        plugin.contract.category,
+        plugin.code,
+        canonical_settings,
+        signature(cls.Row),
+        plugin.contract.arguments,
+        cls.upstream(),
+        tuple(cls.sites.items()),
+        tuple(cls.families),
+        cls.scope,
+        tuple((name, tuple(values)) for name, values in cls.where.items()),
+    )
+
+
+def facts(run: Run, probe: str = "", *, metrics: bool = True) -> RunFacts:
+    """What a plan must know of a run."""
+    family, plugin = run.family, run.registry.get("family", run.record.family)
+    given = run.probe(probe)
+    return RunFacts(
+        run.name,
+        run.record.family,
+        family.identity(),
+        plugin.code,
+        run.digests,
+        metrics_digest(run.metrics) if metrics else "",
+        given.name,
+        given.digest,
+        family.sites(),
+        family.read_out,
+    )
+
+
+def address(bound: Mapping[str, Bound], name: str, about: RunFacts | None) -> Address:
+    from .plan import probe_of
+
+    b = bound[name]
+    return Address(name, None if about is None else about.name, probe_of(b, about), result_key(bound, name, about))
+
+
+def preview(bound: Mapping[str, Bound], runs: Sequence[tuple[Run, RunFacts]], store: Store) -> Preview:
+    """What analyze would do, from digests and footers alone. Cells whose upstream rows are not there yet count as missing."""
+    forecasts: list[Forecast] = []
+    captured: dict[str, int] = {}
+    forwards: set[tuple[str, int]] = set()
+    read: set[tuple[str, int]] = set()
+    for run, about in runs:
+        applicable = [n for n in bound if not not_applicable(bound, n, about)]
+        for name, b in bound.items():
+            if name not in applicable:
+                forecasts.append(Forecast(about.name, name, b.category, "not applicable", 0, 0, not_applicable(bound, name, about)))
+                continue
+            missing = _missing_steps(bound, name, about, store)
+            state = "computed" if missing else "stored"
+            forecasts.append(Forecast(about.name, name, b.category, state, len(about.checkpoints) if b.is_step else 1, len(missing)))
+            if b.is_step:
+                read |= {(about.name, s) for s in missing if s is not None}
+                forwards |= {(about.name, s) for s in missing if s is not None and b.needs_forward}
+        if forwards:
+            captured |= _captured(bound, applicable, run, about)
+    return Preview(tuple(forecasts), len(forwards), len(read), captured)
+
+
+def _missing_steps(bound: Mapping[str, Bound], name: str, about: RunFacts, store: Store) -> list[int | None]:
+    entries = store.entries(address(bound, name, about if bound[name].scope == "run" else None))
+    if bound[name].is_step:
+        return [s for s in sorted(about.checkpoints) if s not in entries]
+    return [] if entries else [None]
+
+
+def _captured(bound: Mapping[str, Bound], names: Iterable[str], run: Run, about: RunFacts) -> dict[str, int]:
+    probe = run.probe(about.probe)
+    sizes = {"batch": probe.inputs.shape[0], "pos": probe.inputs.shape[1], "query": probe.inputs.shape[1], "key": probe.inputs.shape[1]}
+    plan = capture(bound, names, about.sites, about.read_out)
+    sizes_of = {
+        site: sum(site_bytes(about.sites[site], sizes, where, query=site.endswith(("pattern", "scores"))) for where in positions)
+        for site, positions in plan.wanted.items()
+    }
+    return {f"{about.name}:{site}": n for site, n in sizes_of.items()}

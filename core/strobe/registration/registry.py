@@ -1,0 +1,386 @@
+"""Plugins: listed from package metadata alone, imported on first use. A broken one is listed with its package, the reason and the fix.
+
+Listing imports neither torch nor pydantic nor pluggy: names, categories and versions all stand in entry points and distribution metadata.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import inspect
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.metadata import Distribution, EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import PluginError, StrobeError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from ..analyzer import Analyzer
+    from ..family import Family
+    from ..renderer import Renderer
+    from .contract import Contract
+
+Kind = Literal["analyzer", "renderer", "family", "hook"]
+KINDS: dict[str, Kind] = {"strobe.analyzers": "analyzer", "strobe.renderers": "renderer", "strobe.families": "family", "strobe.hooks": "hook"}
+CATEGORIES = ("weights", "activations", "attention", "outputs", "landscape", "trajectory", "results")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One line of `strobe plugins list`. `state`: `ready` (found, not imported yet), `loaded`, `broken`, `incompatible`, `clash`, `disabled`."""
+
+    name: str
+    kind: Kind
+    category: str
+    package: str
+    version: str
+    state: str
+    why: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Plugin:
+    """A plugin as its metadata describes it; `load()` imports and checks it."""
+
+    name: str
+    kind: Kind
+    category: str
+    entry: EntryPoint | None
+    package: str
+    version: str
+    state: str = "ready"
+    why: str = ""
+    given: Any = None
+    file: str = ""
+
+    @property
+    def who(self) -> str:
+        return f"{self.kind} {self.name!r} ({self.package} {self.version})".replace(" )", ")")
+
+    def load(self) -> Any:
+        """The plugin's class, imported and checked once. Raises `PluginError` naming package, reason and fix."""
+        if self.state in ("broken", "clash", "incompatible", "disabled"):
+            raise PluginError(f"{self.who}: {self.why}")
+        return self._loaded
+
+    @cached_property
+    def _loaded(self) -> Any:
+        found = self._imported(self.entry) if self.entry is not None else self.given or self._read_again()
+        check(self, found)
+        return found
+
+    def _read_again(self) -> Any:
+        try:
+            return class_in(self.file)
+        except UsageError as e:
+            raise PluginError(f"{self.who}: {e}; put the file back, or leave this plugin out") from e
+
+    def _imported(self, entry: EntryPoint) -> Any:
+        try:
+            return entry.load()
+        except StrobeError as e:
+            raise PluginError(f"{self.who}: {e}") from e
+        except Exception as e:  # the plugin boundary: whatever a stranger's module does on import
+            raise PluginError(
+                f"{self.who}: cannot be imported: {type(e).__name__}: {e}; mend {entry.value}, or `pip uninstall {self.package}`"
+            ) from e
+
+    @cached_property
+    def contract(self) -> Contract:
+        """What an analyzer promises (its hook, category and arguments)."""
+        from .contract import analyzer_contract
+
+        return analyzer_contract(self.load(), self.who, self.category or None)
+
+    @cached_property
+    def code(self) -> str:
+        """What stands for the code in keys: a digest of a built-in's module, of an editable package's sources, else the version."""
+        if self.file:
+            return f"file+{_digest([Path(self.file.rpartition(':')[0])])}"
+        if self.entry is None:
+            return f"{self.package}+{hashlib.sha256(_source(self.given).encode()).hexdigest()[:16]}"
+        if self.package == "strobe":
+            from ..version import RESULTS_VERSION
+
+            return f"strobe:{RESULTS_VERSION}+{_digest(_module_files(self.entry.module, whole=False))}"
+        if _editable(self.entry.dist):
+            return f"{self.package}=={self.version}+{_digest(_module_files(self.entry.module.partition('.')[0], whole=True))}"
+        return f"{self.package}=={self.version}"
+
+    def listing(self) -> Listing:
+        state = "loaded" if "_loaded" in self.__dict__ else self.state
+        return Listing(self.name, self.kind, self.category, self.package, self.version, state, self.why)
+
+
+def check(plugin: Plugin, found: Any) -> None:
+    """That a loaded object is what its entry point says; raises `PluginError`."""
+    from ..analyzer import Analyzer
+    from ..family import Family
+    from ..renderer import Renderer
+
+    base = {"analyzer": Analyzer, "renderer": Renderer, "family": Family}.get(plugin.kind)
+    if base is None:
+        return
+    if not (isinstance(found, type) and issubclass(found, base)):
+        what = found.__qualname__ if isinstance(found, type) else f"a {type(found).__name__}"
+        where = plugin.entry.value if plugin.entry else "it"
+        raise PluginError(f"{plugin.who}: {where} is {what}, no plugin; derive it from strobe.{base.__name__}")
+    if issubclass(found, Analyzer):
+        from .contract import analyzer_contract
+
+        analyzer_contract(found, plugin.who, plugin.category or None)
+    if issubclass(found, Renderer):
+        from .contract import renderer_contract
+
+        renderer_contract(found, plugin.who)
+
+
+class Registry:
+    """Every plugin that is installed, or was added by hand. Made anew for each workspace: nothing is global."""
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        self._plugins = {(p.kind, p.name): p for p in plugins}
+
+    @classmethod
+    def discover(cls) -> Registry:
+        """From the metadata of installed packages; imports none of them."""
+        return cls(_discovered())
+
+    def all(self, kind: Kind | None = None) -> list[Plugin]:
+        order = {k: i for i, k in enumerate(KINDS.values())}
+        plugins = [p for p in self._plugins.values() if kind in (None, p.kind)]
+        return sorted(plugins, key=lambda p: (order[p.kind], CATEGORIES.index(p.category) if p.category in CATEGORIES else -1, p.name))
+
+    def get(self, kind: Kind, name: str) -> Plugin:
+        """The plugin of that name, not imported yet. Raises `UsageError` with the nearest name."""
+        if (kind, name) not in self._plugins:
+            raise UsageError(f"no {kind} {name!r}{did_you_mean(name, [n for k, n in self._plugins if k == kind])}")
+        return self._plugins[kind, name]
+
+    def analyzer(self, name: str) -> type[Analyzer]:
+        return self.get("analyzer", name).load()  # type: ignore[no-any-return]
+
+    def renderer(self, name: str) -> type[Renderer]:
+        return self.get("renderer", name).load()  # type: ignore[no-any-return]
+
+    def family(self, name: str) -> type[Family]:
+        return self.get("family", name).load()  # type: ignore[no-any-return]
+
+    def find(self, name: str) -> list[Plugin]:
+        """Plugins of that name, of any kind. Raises `UsageError` when there is none."""
+        found = [p for p in self.all() if p.name == name]
+        if not found:
+            raise UsageError(f"no plugin {name!r}{did_you_mean(name, [n for _, n in self._plugins])}")
+        return found
+
+    def add(self, cls: type[Any], name: str = "", package: str = "notebook", file: str = "") -> Plugin:
+        """Register an analyzer or renderer class from a notebook or a file, without packaging. Replaces an earlier one of that name."""
+        from ..analyzer import Analyzer
+        from ..renderer import Renderer
+
+        if not (isinstance(cls, type) and issubclass(cls, (Analyzer, Renderer))):
+            raise UsageError(f"{cls!r} is no analyzer or renderer class: derive it from strobe.Analyzer or strobe.Renderer")
+        kind: Kind = "analyzer" if issubclass(cls, Analyzer) else "renderer"
+        plugin = Plugin(name or snake_case(cls.__name__), kind, "", None, package, "", given=cls, file=file)
+        check(plugin, cls)
+        category = plugin.contract.category if kind == "analyzer" else ""
+        plugin = replace(plugin, category=category)
+        self._plugins[kind, plugin.name] = plugin
+        return plugin
+
+    def add_file(self, spec: str) -> Plugin:
+        """Register `./mine.py:Mine`; its code digest is its source."""
+        return self.add(class_in(spec), package=spec.rpartition(":")[0], file=spec)
+
+    def recall(self, name: str, kind: Kind, category: str, file: str) -> None:
+        """Register a plugin from a file that was used before; the file is read when someone asks for it. An installed one of that name stays."""
+        self._plugins.setdefault((kind, name), Plugin(name, kind, category, None, file.rpartition(":")[0], "", file=file))
+
+
+def class_in(spec: str) -> Any:
+    """What `./mine.py:Mine` names."""
+    path, _, attribute = spec.rpartition(":")
+    file = Path(path)
+    if not attribute or not file.is_file():
+        raise UsageError(f"{spec!r}: no such file; write PATH.py:ClassName")
+    module = _module_from(file)
+    if not hasattr(module, attribute):
+        known = [n for n, v in vars(module).items() if isinstance(v, type)]
+        raise UsageError(f"{spec!r}: {file} defines no {attribute!r}{did_you_mean(attribute, known)}")
+    return getattr(module, attribute)
+
+
+def snake_case(name: str) -> str:
+    """`ParticipationRatio` -> `participation_ratio`: the public name of a class that has no entry point."""
+    return "".join("_" + c.lower() if c.isupper() and i and not name[i - 1].isupper() else c.lower() for i, c in enumerate(name))
+
+
+def _module_from(file: Path) -> Any:
+    import sys
+
+    name = f"strobe_file_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]}_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # so that inspect finds the source of its classes
+    try:
+        spec.loader.exec_module(module)
+    except Exception as e:  # the plugin boundary
+        raise PluginError(f"{file}: cannot be imported: {type(e).__name__}: {e}") from e
+    return module
+
+
+def _discovered() -> list[Plugin]:
+    off = disabled()
+    packages: dict[int, Package] = {}  # a distribution's metadata is parsed anew at each access, which is slow
+    by_name: dict[tuple[str, str], list[Plugin]] = {}
+    everything = entry_points()
+    for group in everything.groups:
+        base = next((g for g in KINDS if group == g or group.startswith(g + ".")), None)
+        if base is None:
+            continue
+        for entry in everything.select(group=group):
+            if id(entry.dist) not in packages:
+                packages[id(entry.dist)] = _package(entry.dist)
+            plugin = _described(entry, KINDS[base], group[len(base) + 1 :], packages[id(entry.dist)], off)
+            twins = by_name.setdefault((plugin.kind, plugin.name), [])
+            if all((t.package, t.entry) != (plugin.package, plugin.entry) for t in twins):
+                twins.append(plugin)
+    return [_resolved(plugins) for plugins in by_name.values()]
+
+
+@dataclass(frozen=True)
+class Package:
+    """An installed distribution, and why it does not go with this Strobe ('' when it does)."""
+
+    name: str = "?"
+    version: str = ""
+    incompatible: str = ""
+
+
+def _package(dist: Distribution | None) -> Package:
+    if dist is None:
+        return Package()
+    metadata = dist.metadata
+    name, version = metadata["Name"], metadata["Version"]
+    return Package(name, version, "" if name == "strobe" else _incompatible(name, metadata.get_all("Requires-Dist") or []))
+
+
+def _described(entry: EntryPoint, kind: Kind, category: str, package: Package, off: set[str]) -> Plugin:
+    plugin = Plugin(entry.name, kind, category, entry, package.name, package.version)
+    if f"{package.name}:{entry.name}" in off or entry.name in off:
+        return replace(plugin, state="disabled", why=f"disabled; `strobe plugins enable {entry.name}` brings it back")
+    if kind == "analyzer" and category not in CATEGORIES:
+        group = f"strobe.analyzers.{category}".rstrip(".")
+        why = f"entry-point group {group} is no category; use strobe.analyzers.<category>, one of {', '.join(CATEGORIES)}"
+        return replace(plugin, state="broken", why=why)
+    if package.incompatible:
+        return replace(plugin, state="incompatible", why=package.incompatible)
+    return plugin
+
+
+def _incompatible(package: str, requirements: list[str]) -> str:
+    """Why a package's requirements exclude this Strobe, '' when they do not."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    from ..version import __version__
+
+    for line in (r for r in requirements if r.lower().startswith("strobe") and "extra ==" not in r):
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement as e:
+            return f"its requirement {line!r} cannot be read: {e}"
+        if requirement.name.lower() == "strobe" and not requirement.specifier.contains(__version__, prereleases=True):
+            return f"needs strobe{requirement.specifier}, this is strobe {__version__}; `pip install -U {package}`"
+    return ""
+
+
+def _resolved(plugins: list[Plugin]) -> Plugin:
+    """One plugin per name: two packages with the same name are both refused until one is disabled."""
+    active = [p for p in plugins if p.state != "disabled"]
+    if len(active) <= 1:
+        return (active or plugins)[0]
+    packages = " and ".join(sorted({p.package for p in active}))
+    fix = f"`strobe plugins disable {active[-1].package}:{active[-1].name}`"
+    return replace(active[0], state="clash", why=f"{active[0].name!r} is registered by {packages}; {fix}", package=packages, version="")
+
+
+def settings_file() -> Path:
+    """Where disabled plugins are remembered: `$STROBE_CONFIG`, else `~/.config/strobe/plugins.json`."""
+    return Path(os.environ.get("STROBE_CONFIG") or Path.home() / ".config" / "strobe" / "plugins.json")
+
+
+def disabled() -> set[str]:
+    file = settings_file()
+    return set(json.loads(file.read_text())["disabled"]) if file.is_file() else set()
+
+
+def set_disabled(name: str, *, off: bool) -> None:
+    """Disable or enable `NAME` or `PACKAGE:NAME`."""
+    names = (disabled() | {name}) if off else {n for n in disabled() if n != name and n.partition(":")[2] != name}
+    file = settings_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"disabled": sorted(names)}))
+
+
+def _source(cls: type[Any]) -> str:
+    try:
+        return inspect.getsource(cls)
+    except (OSError, TypeError):
+        return repr(sorted((k, repr(getattr(v, "__code__", v))) for k, v in vars(cls).items() if callable(v)))
+
+
+def _editable(dist: Distribution | None) -> bool:
+    text = dist.read_text("direct_url.json") if dist is not None else None
+    info: Mapping[str, Any] = json.loads(text) if text else {}
+    return bool(info.get("dir_info", {}).get("editable"))
+
+
+def _module_files(module: str, *, whole: bool) -> list[Path]:
+    """The file of a module and those of its package that it imports, or with `whole` every file of its package."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise PluginError(f"module {module} cannot be found")
+    origin = Path(spec.origin)
+    if whole:
+        return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+    return _with_siblings(origin)
+
+
+def _with_siblings(file: Path) -> list[Path]:
+    """A module and the modules of the same package that it imports, by whatever way."""
+    found, queue = {file}, [file]
+    while queue:
+        for name in _imported(queue.pop(), file.parent.name):
+            sibling = file.parent / f"{name}.py"
+            if sibling.is_file() and sibling not in found:
+                found.add(sibling)
+                queue.append(sibling)
+    return sorted(found)
+
+
+def _imported(file: Path, package: str) -> set[str]:
+    """Names that a module imports from its own package, read from its source."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and (node.level == 1 or (node.level == 0 and node.module == package)):
+            names |= {node.module.partition(".")[0]} if node.level and node.module else {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
+            names.add(str(node.module).split(".")[1])
+        elif isinstance(node, ast.Import):
+            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith(f"{package}.")}
+    return names
+
+
+def _digest(files: list[Path]) -> str:
+    h = hashlib.sha256()
+    for file in files:
+        h.update(file.name.encode() + b"\0" + file.read_bytes())
+    return h.hexdigest()[:16]

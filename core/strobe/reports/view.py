@@ -1,0 +1,57 @@
+"""`View`: a renderer bound to a run and a cursor; the same object serves a notebook, a report and an export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+from ..frame import Frame
+from ..renderer import Renderer
+
+if TYPE_CHECKING:
+    from ..workspace import Workspace
+
+FORMATS = ("png", "svg", "pdf", "html", "json")
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What one panel shows. `.at(step=...)` looks elsewhere; `.chart` draws."""
+
+    workspace: Workspace
+    renderer: Renderer
+    table: str
+    cursor: Mapping[str, Any]
+    slots: Mapping[str, str]
+    follow: tuple[str, ...] = ()
+    """Coordinates the rows are cut at, besides those the renderer names."""
+
+    def at(self, **cursor: Any) -> View:
+        """The same view with other coordinates."""
+        return replace(self, cursor={**self.cursor, **cursor})
+
+    @property
+    def frame(self) -> Frame:
+        """The rows at the cursor."""
+        return self.workspace.frame(self.renderer, self.table, self.cursor, self.slots, self.follow)
+
+    @property
+    def chart(self) -> Any:
+        """The Altair chart."""
+        return self.renderer.render(self.frame)  # type: ignore[attr-defined]
+
+    def save(self, path: str | Path, *, scale: float = 2.0) -> Path:
+        """Write PNG, SVG, PDF, HTML (offline) or the Vega-Lite JSON, by the file's suffix."""
+        path = Path(path)
+        format_ = path.suffix.removeprefix(".")
+        if format_ not in FORMATS:
+            raise UsageError(f"{path.name}: cannot write {path.suffix or 'a file without suffix'}; use one of {', '.join(FORMATS)}")
+        options = {"inline": True} if format_ == "html" else {} if format_ in ("json", "svg") else {"scale_factor": scale}
+        self.chart.save(str(path), **options)
+        return path
+
+    def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
+        return self.chart._repr_mimebundle_(*args, **kwargs)

@@ -1,0 +1,301 @@
+"""Checkpoints that someone else made become a run: names, orientation, train indices and losses kept.
+
+A folder holds one file per step, `.safetensors` or `.pt` (weights only), whose name ends in the step (`epoch_00500.safetensors`, `model-500.pt`).
+Beside them may lie `run.json` (a description whose leaves name the family's parameters), `losses.safetensors` (`train_loss` per step, `test_loss`
+at a constant stride, and `train_index`, the inputs that were trained on), and losses in a CSV file (`--metrics`).
+A mapping (`--map FILE`, YAML or JSON) says once what foreign tensors are called and how they are turned, and is kept in the run:
+
+    embed.W_E: transformer.wte.weight
+    blocks.0.mlp.W_in: {from: h.0.fc1.weight, transpose: true}
+    blocks.0.attn.W_O: {from: h.0.proj.weight, transpose: true, reshape: [4, 32, 128]}
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .. import checkpoints
+from ..errors import CheckpointError, StrobeError, UsageError, did_you_mean
+from .run import Run, RunRecord, check_new, create, versions, write_metrics
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..family import Family
+    from ..workspace import Workspace
+
+SUFFIXES = (".safetensors", ".pt", ".pth")
+LOSSES = "losses.safetensors"
+SPLITS = ("train_index", "train_indices")
+
+
+class Source(BaseModel):
+    """Where a canonical tensor comes from: `transpose` first, then `reshape`, then `permute`."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    tensor: str
+    transpose: bool = False
+    reshape: tuple[int, ...] | None = None
+    permute: tuple[int, ...] | None = None
+
+    def take(self, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The canonical tensor. Raises `CheckpointError` when the mapping does not fit the checkpoint."""
+        if self.tensor not in tensors:
+            raise CheckpointError(f"the mapping reads tensor {self.tensor!r}, which the checkpoint lacks{did_you_mean(self.tensor, tensors)}")
+        t = tensors[self.tensor]
+        try:
+            t = t.T if self.transpose else t
+            t = t.reshape(self.reshape) if self.reshape is not None else t
+            return (t.permute(self.permute) if self.permute is not None else t).contiguous()
+        except RuntimeError as e:
+            how = ", ".join(f"{k} {list(v) if isinstance(v, tuple) else v}" for k, v in self if k != "tensor" and v)
+            raise CheckpointError(f"the mapping cannot turn tensor {self.tensor!r} {tuple(tensors[self.tensor].shape)}: {how}: {e}") from e
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds."""
+
+    folder: Path
+    files: Mapping[int, Path]
+    description: Mapping[str, Any]
+    arrays: Mapping[str, Any]
+
+
+def import_folder(
+    workspace: Workspace,
+    folder: Path,
+    family_name: str,
+    *,
+    name: str = "",
+    mapping: str | Path | None = None,
+    metrics: str | Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Run:
+    """Copy a folder of checkpoints into the workspace as a run. An error says which key or shape is missing, and leaves nothing behind."""
+    import shutil
+
+    from ..analysis.request import configured
+
+    plugin = workspace.registry.get("family", family_name)
+    found = look(folder)
+    cls: type[Family] = plugin.load()
+    family: Family = configured(cls, plugin.who, {**described_parameters(cls, found.description), **(parameters or {})})
+    sources = read_mapping(Path(mapping)) if mapping else {}
+    record = RunRecord(
+        name=name or folder.resolve().name,
+        family=family_name,
+        parameters=family.model_dump(mode="json"),
+        state="imported",
+        source={
+            "folder": folder.resolve().name,
+            "description": _without_series(found.description),
+            "mapping": {k: s.model_dump() for k, s in sources.items()},
+        },
+        versions=versions(),
+    )
+    if record.name in {p.name for p in workspace.registry.all("family")}:
+        raise UsageError(f"a run may not bear a family's name ({record.name}); choose another with --name")
+    rows = metric_rows(found, Path(metrics) if metrics else None)
+    target = workspace.root / "runs" / record.name
+    check_new(target, record.name)
+    staging = workspace.root / ".importing" / record.name  # a run appears whole: an import that is killed can be repeated
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        adopt(create(staging, record, stored_split(family, found), workspace.registry), family, found, sources)
+        if rows:
+            write_metrics(staging / "metrics", rows, 0)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging.rename(target)
+    finally:
+        shutil.rmtree(staging.parent, ignore_errors=True)
+    return Run(target, workspace.registry)
+
+
+def look(folder: Path) -> Found:
+    """The checkpoints and what lies beside them. Raises `UsageError` when there are none."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder of checkpoints; give the folder that holds the .safetensors or .pt files")
+    files: dict[int, Path] = {}
+    for file in sorted(folder.iterdir()):
+        number = re.search(r"(\d+)\D*$", file.stem)
+        if file.suffix in SUFFIXES and file.name != LOSSES and number:
+            if int(number[1]) in files:
+                raise UsageError(f"{files[int(number[1])].name} and {file.name} both look like step {number[1]}; keep one per step")
+            files[int(number[1])] = file
+    if not files:
+        raise UsageError(
+            f"{folder} holds no checkpoints: expected .safetensors or .pt files whose name ends in the step, such as step_00500.safetensors"
+        )
+    description = _json(folder / "run.json") if (folder / "run.json").is_file() else {}
+    arrays = checkpoints.read_all(folder / LOSSES) if (folder / LOSSES).is_file() else {}
+    return Found(folder, dict(sorted(files.items())), description, arrays)
+
+
+def described_parameters(cls: type[Family], description: Mapping[str, Any]) -> dict[str, Any]:
+    """The family's parameters among the leaves of a run description, by name or by the family's aliases; null leaves are left to the defaults."""
+    leaves = dict(_leaves(description))
+    names = {**cls.aliases, **{field: field for field in cls.model_fields}}
+    return {field: leaves[key] for key, field in names.items() if leaves.get(key) is not None}
+
+
+def _leaves(tree: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [leaf for k, v in tree.items() for leaf in (_leaves(v) if isinstance(v, dict) else [(k, v)])]
+
+
+def _without_series(description: Mapping[str, Any]) -> dict[str, Any]:
+    """A description without the losses, which go into metrics."""
+    return {k: v for k, v in description.items() if not k.endswith(("_loss", "_accuracy"))}
+
+
+def read_mapping(file: Path) -> dict[str, Source]:
+    """Canonical name -> source, from YAML or JSON."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(file.read_text())
+        return {name: _source(name, v) for name, v in data.items()}
+    except FileNotFoundError:
+        raise UsageError(f"mapping {file} does not exist") from None
+    except (yaml.YAMLError, ValidationError, AttributeError, TypeError) as e:
+        problem = str(e).replace("\n", " ")
+        raise UsageError(
+            f"mapping {file}: {problem}; each line is `canonical.name: foreign.name` or `canonical.name: {{from: foreign.name, transpose: true}}`"
+        ) from e
+
+
+def _source(name: str, value: Any) -> Source:
+    if isinstance(value, str):
+        return Source(tensor=value)
+    if "from" not in value:
+        raise TypeError(f"{name} does not say `from` which tensor")
+    return Source(tensor=value.pop("from"), **value)
+
+
+def adopt(run: Run, family: Family, found: Found, sources: Mapping[str, Source]) -> None:
+    """Copy every checkpoint under its canonical names, checked against the family's shapes."""
+    digests = {}
+    for step, file in found.files.items():
+        tensors = canonical_tensors(family, file, sources)
+        if problems := family.problems({n: tuple(t.shape) for n, t in tensors.items()}):
+            hint = "give the parameters with --set (for example --set p=97), or a mapping of names and orientation with --map FILE"
+            raise CheckpointError(f"{file.name}: {'; '.join(problems[:3])}{' ...' if len(problems) > 3 else ''}; {hint}")
+        digests[step] = checkpoints.write(run.path(step), tensors, {"step": step})
+    run.adopt_checkpoints(digests)
+
+
+def canonical_tensors(family: Family, file: Path, sources: Mapping[str, Source]) -> dict[str, torch.Tensor]:
+    """The tensors of one file under canonical names and in `x @ W` orientation: by the mapping when there is one, else by the family."""
+    tensors = checkpoints.read_all(file) if file.suffix == ".safetensors" else load_pt(file)
+    if not sources:
+        return family.load(tensors)
+    try:
+        return {name: source.take(tensors) for name, source in sources.items()}
+    except CheckpointError as e:
+        raise CheckpointError(f"{file.name}: {e}") from e
+
+
+def load_pt(file: Path) -> dict[str, torch.Tensor]:
+    """A `.pt` file that holds tensors by name, or one dictionary of them (`state_dict`, `model`). Loaded with weights only: no code is run."""
+    import torch
+
+    try:
+        data = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as e:  # torch raises pickle, zip and runtime errors of many kinds here
+        reason = str(e).partition("\n")[0]
+        raise CheckpointError(
+            f"{file.name} cannot be loaded as weights only ({reason}); save its state_dict() with torch.save, or as safetensors"
+        ) from e
+    nested = [v for v in data.values() if isinstance(v, dict)] if isinstance(data, dict) else []
+    for candidate in [data, *nested]:
+        if isinstance(candidate, dict) and candidate and all(isinstance(v, torch.Tensor) for v in candidate.values()):
+            return {str(k): v.detach().contiguous() for k, v in candidate.items()}
+    raise CheckpointError(f"{file.name} holds no dictionary of tensors; save model.state_dict() with torch.save")
+
+
+def stored_split(family: Family, found: Found) -> dict[str, torch.Tensor]:
+    """The split the run was trained on, from its train indices; the family's own when the folder keeps none."""
+    import torch
+
+    index = next((found.arrays[n] for n in SPLITS if n in found.arrays), None)
+    if index is None:
+        return dict(family.split())
+    train = index.long()
+    n = sum(len(v) for v in family.split().values())
+    if len(train) and (int(train.min()) < 0 or int(train.max()) >= n):
+        raise StrobeError(
+            f"{found.folder / LOSSES}: train_index holds {int(train.max())}, but the family has {n} inputs; check its parameters (--set)"
+        )
+    held_out = torch.ones(n, dtype=torch.bool)
+    held_out[train] = False
+    return {"train": train, "test": held_out.nonzero().squeeze(1)}
+
+
+def metric_rows(found: Found, csv: Path | None) -> list[dict[str, Any]]:
+    """Step -> losses, from arrays, the description and a CSV file; where two speak of the same value, the later of these counts."""
+    rows: dict[int, dict[str, Any]] = {}
+    for name in ("train_loss", "test_loss"):
+        _add_array(rows, name, found)
+    for name, series in found.description.items():
+        if name.endswith(("_loss", "_accuracy")) and isinstance(series, dict):
+            for step, value in series.items():
+                rows.setdefault(int(step), {})[name] = float(value)
+    for row in _csv_rows(csv) if csv else []:
+        rows.setdefault(int(row.pop("step")), {}).update(row)
+    decay = dict(_leaves(found.description)).get("weight_decay")
+    if decay is None:
+        return [{"step": step, **rows[step]} for step in sorted(rows)]
+    for values in rows.values():
+        values.setdefault("weight_decay", float(decay))
+    return [{"step": step, **rows[step]} for step in sorted(rows)]
+
+
+def _add_array(rows: dict[int, dict[str, Any]], name: str, found: Found) -> None:
+    values = found.arrays.get(name)
+    if values is None:
+        return
+    longest = max(len(found.arrays[n]) for n in ("train_loss", "test_loss") if n in found.arrays)
+    stride = math.ceil(longest / len(values))
+    for i, value in enumerate(values.double().tolist()):
+        rows.setdefault(i * stride, {})[name] = value
+
+
+def _csv_rows(file: Path) -> list[dict[str, Any]]:
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(file)
+    except (OSError, ValueError) as e:
+        raise UsageError(f"metrics {file} cannot be read: {e}") from e
+    if "step" not in frame:
+        raise UsageError(
+            f"metrics {file} has no column 'step'{did_you_mean('step', map(str, frame.columns))}; columns are step, train_loss, test_loss, ..."
+        )
+    rows = [{str(k): v for k, v in row.items() if v == v} for row in frame.to_dict("records")]
+    return [_csv_row(file, row) for row in rows]
+
+
+def _csv_row(file: Path, row: dict[str, Any]) -> dict[str, Any]:
+    step = row.get("step")
+    if not isinstance(step, (int, float)) or step != int(step):
+        raise UsageError(f"metrics {file}: step {step!r} is no whole number")
+    for name, value in row.items():
+        if not isinstance(value, (int, float)):
+            raise UsageError(f"metrics {file}: {name} {value!r} at step {step} is no number")
+    return row
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())  # type: ignore[no-any-return]
+    except ValueError as e:
+        raise UsageError(f"{file} is not valid JSON: {e}") from e
