@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, did_you_mean
 from ..jobs.kinds import kind_of
@@ -15,6 +15,9 @@ from ..jobs.worker import ensure_worker
 from ..storage.database import set_aside
 from ..workspace import Workspace
 from .output import analyzer_settings, print_json, print_table
+
+if TYPE_CHECKING:
+    from .train import Asked
 
 NONE = "{} has no jobs; --detach on train, analyze and report render makes one"
 
@@ -158,22 +161,11 @@ def reindex(root: Path, as_json: bool) -> None:
 # --- detach --------------------------------------------------------------------------------------------------------------------------------
 
 
-def detach_train(
-    root: Path,
-    target: str,
-    given: Sequence[str],
-    sweep_file: str,
-    schedule: str,
-    add: str,
-    epochs: int,
-    name: str,
-    interventions: Sequence[str],
-    resume: bool,
-) -> None:
+def detach_train(root: Path, asked: Asked) -> None:
     from .train import requests
 
     workspace = Workspace(root)
-    found = requests(workspace, target, given, sweep_file, schedule, add, epochs, name, interventions, resume)
+    found = requests(workspace, asked)
     _detach(workspace, "train", [{"target": request.target, **request.arguments()} for request in found])
 
 

@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What is typed after `strobe train`."""
+
+    target: str
+    settings: tuple[str, ...] = ()
+    sweep_file: str = ""
+    schedule: str = ""
+    epochs: int = 0
+    name: str = ""
+    add: str = ""
+    interventions: tuple[str, ...] = ()
+    resume: bool = False
+
+    def overrides(self) -> dict[str, Any]:
+        """Settings of the training that have an option of their own."""
+        return {**({"schedule": self.schedule} if self.schedule else {}), **({"epochs": self.epochs} if self.epochs else {})}
+
+
+@dataclass(frozen=True)
 class Request:
     """One training, as `Workspace.train` takes it."""
 
@@ -35,23 +54,9 @@ class Request:
         return {**{k: v for k, v in given.items() if v}, **self.parameters}
 
 
-def train(
-    root: Path,
-    target: str,
-    given: Sequence[str],
-    sweep_file: str,
-    schedule: str,
-    add: str,
-    epochs: int,
-    name: str,
-    interventions: Sequence[str],
-    resume: bool,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def train(root: Path, asked: Asked, dry_run: bool, as_json: bool, quiet: bool) -> None:
     workspace = Workspace(root)
-    found = requests(workspace, target, given, sweep_file, schedule, add, epochs, name, interventions, resume)
+    found = requests(workspace, asked)
     if dry_run:
         forecasts = [forecast(workspace, request) for request in found]
         if as_json:
@@ -63,31 +68,19 @@ def train(
         print(f"{run.name}: {len(run.steps)} checkpoints, {last_metrics_text(run)}")
 
 
-def requests(
-    workspace: Workspace,
-    target: str,
-    given: Sequence[str],
-    sweep_file: str,
-    schedule: str,
-    add: str,
-    epochs: int,
-    name: str,
-    interventions: Sequence[str],
-    resume: bool,
-) -> list[Request]:
+def requests(workspace: Workspace, asked: Asked) -> list[Request]:
     """What a command line asks for: one training, or every combination of a sweep."""
-    new = any(p.name == target for p in workspace.registry.all("family"))
-    if new and (add or resume):
-        option = "--add" if add else "--resume"
-        raise UsageError(f"{option} is for a run that exists, and {target!r} is a family; `strobe runs` lists runs")
-    variants = [{**a, **b} for a in sweep(named_sets(workspace, given)) for b in sweep_of_file(sweep_file)]
-    if name and len(variants) > 1:
-        raise UsageError(f"--name {name}: a sweep of {len(variants)} runs cannot share one name; leave --name out")
-    overrides = {**({"schedule": schedule} if schedule else {}), **({"epochs": epochs} if epochs else {})}
+    new = any(p.name == asked.target for p in workspace.registry.all("family"))
+    if new and (asked.add or asked.resume):
+        option = "--add" if asked.add else "--resume"
+        raise UsageError(f"{option} is for a run that exists, and {asked.target!r} is a family; `strobe runs` lists runs")
+    variants = [{**a, **b} for a in sweep(named_sets(workspace, asked.settings)) for b in sweep_of_file(asked.sweep_file)]
+    if asked.name and len(variants) > 1:
+        raise UsageError(f"--name {asked.name}: a sweep of {len(variants)} runs cannot share one name; leave --name out")
     found = []
     for settings in variants:
-        parameters, training = divide(workspace, target, settings) if new else ({}, settings)
-        found.append(Request(target, name, {**training, **overrides}, parameters, add, tuple(interventions)))
+        parameters, training = divide(workspace, asked.target, settings) if new else ({}, settings)
+        found.append(Request(asked.target, asked.name, {**training, **asked.overrides()}, parameters, asked.add, asked.interventions))
     return found
 
 

@@ -1,0 +1,75 @@
+"""What is computed, and asked of what was computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..options import Analyzers, Detach, Folder, Json, Probe, Runs, Set, command, workspace_path
+
+root = typer.Typer()
+
+
+@root.command()
+def analyze(
+    runs: Runs = None,
+    workspace: Folder = "",
+    analyzer: Analyzers = None,
+    probe: Probe = "",
+    set_: Set = None,
+    executor: Annotated[str, typer.Option(help="local or processes.")] = "local",
+    workers: Annotated[int, typer.Option(help="Worker processes [default: one per core].")] = 0,
+    detach: Detach = False,
+    json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Compute what is missing, at most one forward pass per checkpoint."""
+    if detach:
+        command("jobs", "detach_analyze")(workspace_path(workspace), runs, analyzer, probe, set_ or [], executor, workers or None)
+        return
+    command("analyze", "analyze")(workspace_path(workspace), runs, analyzer, probe, set_ or [], executor, workers or None, json, quiet)
+
+
+@root.command()
+def plan(runs: Runs = None, workspace: Folder = "", analyzer: Analyzers = None, probe: Probe = "", set_: Set = None, json: Json = False) -> None:
+    """What analyze would do: passes, tensors, bytes. Runs nothing."""
+    command("analyze", "plan")(workspace_path(workspace), runs, analyzer, probe, set_ or [], json)
+
+
+@root.command()
+def results(workspace: Folder = "", json: Json = False) -> None:
+    """List stored results."""
+    command("analyze", "results")(workspace_path(workspace), json)
+
+
+@root.command()
+def sql(query: str, workspace: Folder = "", json: Json = False) -> None:
+    """Query results: one view per analyzer, `metrics`, `_failures`, `runs`, `jobs` and `results`."""
+    command("analyze", "sql")(workspace_path(workspace), query, json)
+
+
+@root.command()
+def view(
+    renderer: str,
+    run: str,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: png, svg, pdf, html or json.")],
+    workspace: Folder = "",
+    at: Annotated[str, typer.Option(help="Cursor: step=5000,neuron=12.")] = "",
+    table: Annotated[str, typer.Option(help="Table to draw, for a generic renderer.")] = "",
+    set_: Set = None,
+    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
+) -> None:
+    """Draw one panel into a file."""
+    command("show", "view")(workspace_path(workspace), renderer, run, output, at, table, set_ or [], theme)
+
+
+@root.command("app")
+def app_(
+    workspace: Folder = "",
+    port: Annotated[int, typer.Option(help="Port [default: the first free one from 8501].")] = 0,
+    headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
+) -> None:
+    """Open the report builder in the browser."""
+    command("show", "app")(workspace_path(workspace), port or None, headless)

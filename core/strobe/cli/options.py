@@ -1,0 +1,30 @@
+"""What several commands take, and how a command finds the function that does its work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+WORKSPACE = typer.Option("--workspace", "-w", metavar="DIR", help="Folder of runs and results [default: $STROBE_WORKSPACE, else ./strobe-workspace].")
+Folder = Annotated[str, WORKSPACE]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting; lists are JSON. Repeatable.")]
+Analyzers = Annotated[list[str] | None, typer.Option("-a", "--analyzer", help="Name, or ./file.py:Class. Repeatable; all when left out.")]
+Probe = Annotated[str, typer.Option(help="Batch of inputs to look at [default: the family's first].")]
+Detach = Annotated[bool, typer.Option("--detach", help="As a job in the background; `strobe jobs list` shows it.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job, or the beginning of it.")]
+Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN ...]", help="Runs, all when left out.")]
+
+
+def workspace_path(given: str) -> Path:
+    return Path(given or os.environ.get("STROBE_WORKSPACE") or "strobe-workspace")
+
+
+def command(module: str, name: str) -> Callable[..., Any]:
+    """The function that does a command's work, imported now: `strobe --help` needs none of them."""
+    return getattr(import_module(f"strobe.cli.{module}"), name)  # type: ignore[no-any-return]
