@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from .analysis.plan import RunFacts
-    from .jobs.queue import JobHandle
+    from .jobs.handle import JobHandle
     from .storage.store import Address
     from .training.loop import Training
 
@@ -185,7 +185,7 @@ class Workspace:
 
         The same request twice is one job. A background worker is started when none lives, unless `start` is False.
         """
-        from .jobs.queue import submit
+        from .jobs.handle import submit
         from .jobs.worker import ensure_worker
 
         handle = submit(self, kind, request)
@@ -195,7 +195,8 @@ class Workspace:
 
     def jobs(self) -> list[JobHandle]:
         """Every job, in the order in which they were submitted."""
-        from .jobs.queue import JobHandle, JobStore
+        from .jobs.handle import JobHandle
+        from .jobs.queue import JobStore
 
         store = JobStore(self.root)
         return [JobHandle(store, job.id) for job in store.all()]

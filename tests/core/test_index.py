@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from strobe import Workspace
 from strobe.cli import app
 from strobe.errors import StrobeError, UsageError
-from strobe.jobs.queue import JobStore, Prepared
+from strobe.jobs.job import Prepared
+from strobe.jobs.queue import JobStore
 from strobe.storage.database import NAME
 from strobe.storage.index import Index
 

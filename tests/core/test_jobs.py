@@ -18,8 +18,10 @@ from typer.testing import CliRunner
 from strobe import Workspace
 from strobe.cli import app
 from strobe.errors import StoreError, UsageError
+from strobe.jobs.handle import JobHandle
+from strobe.jobs.job import Job, Prepared
 from strobe.jobs.kinds import kind_of
-from strobe.jobs.queue import MOST_LOST, Job, JobHandle, JobStore, LostJob, Prepared
+from strobe.jobs.queue import MOST_LOST, JobStore, LostJob
 from strobe.jobs.worker import Meter
 from strobe.storage.database import NAME, VERSION
 

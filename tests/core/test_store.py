@@ -25,7 +25,8 @@ import strobe
 from strobe import array, dim, metric
 from strobe.errors import StoreError
 from strobe.schema import to_arrow, to_pandas
-from strobe.storage.store import WHOLE, Address, Store, StoredCell, stamp
+from strobe.storage.parts import StoredCell, stamp
+from strobe.storage.store import WHOLE, Address, Store
 
 ADDRESS = Address("norms", "run", "grid", "k" * 64)
 ABOUT = {"settings": {}, "strobe_version": "test"}
@@ -329,7 +330,7 @@ def test_a_part_that_is_merged_away_between_listing_and_reading(filled: Path, st
     everything = store.read(ADDRESS)
     from strobe.storage import store as module
 
-    original, merged = module._read_groups, []
+    original, merged = module.read_groups, []
 
     def read(*args: Any) -> Any:
         if not merged:
@@ -337,7 +338,7 @@ def test_a_part_that_is_merged_away_between_listing_and_reading(filled: Path, st
             Store(store.root).compact(ADDRESS, ABOUT, keep=store.cells(ADDRESS))
         return original(*args)
 
-    monkeypatch.setattr(module, "_read_groups", read)
+    monkeypatch.setattr(module, "read_groups", read)
     assert store.read(ADDRESS).equals(everything)
 
 
@@ -370,7 +371,8 @@ def test_a_write_that_the_system_cuts_short(filled: Path, store: Store, tmp_path
         from strobe import Row, array
         from strobe.errors import StoreError
         from strobe.schema import to_arrow
-        from strobe.storage.store import Address, Store, StoredCell, stamp
+        from strobe.storage.parts import StoredCell, stamp
+        from strobe.storage.store import Address, Store
         class R(Row):
             noise: np.ndarray = array("noise", dims=["k"], unit="1")
         table = stamp(to_arrow(R, [R(noise=np.random.default_rng(0).random(100_000))]).table, "run", 60, "grid")

@@ -18,7 +18,10 @@ from typer.testing import CliRunner
 
 from strobe import Workspace
 from strobe.cli import app
-from strobe.jobs.queue import JobHandle, JobStore, Prepared, runs, start_mark
+from strobe.jobs.handle import JobHandle
+from strobe.jobs.job import Prepared
+from strobe.jobs.processes import runs, start_mark
+from strobe.jobs.queue import JobStore
 from strobe.jobs.worker import ensure_worker
 
 TINY = Path(__file__).with_name("tiny_jobs.py")

@@ -6,7 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from strobe.jobs.queue import Job, JobStore
+from strobe.jobs.job import Job
+from strobe.jobs.queue import JobStore
 from strobe.jobs.worker import Meter, main
 
 

@@ -9,7 +9,8 @@ import streamlit as st
 
 from strobe import StrobeError, Workspace
 from strobe.cli.jobs import duration, percent, state_text
-from strobe.jobs.queue import Job, JobStore
+from strobe.jobs.job import Job
+from strobe.jobs.queue import JobStore
 from strobe.jobs.worker import ensure_worker
 
 EVERY = 1.0

@@ -14,8 +14,9 @@ import streamlit as st
 
 from strobe import Family, StrobeError, Training, Workspace
 from strobe.cli.jobs import duration
+from strobe.jobs.job import Prepared
 from strobe.jobs.kinds import kind_of
-from strobe.jobs.queue import JobStore, Prepared
+from strobe.jobs.queue import JobStore
 from strobe.jobs.worker import cores, ensure_worker
 from strobe.training.trainer import held, seconds_per_epoch
 from strobe_app import forms

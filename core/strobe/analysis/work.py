@@ -24,7 +24,7 @@ from ..runs.run import Run
 from ..schema import Made, to_arrow
 from ..sites import Positions, Stop, Tap
 from ..storage.failures import Failure
-from ..storage.store import StoredCell, stamp
+from ..storage.parts import StoredCell, stamp
 from ..weights import Weights
 from .counters import count, counting, landscape
 from .executors import Rescue

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, did_you_mean
+from ..jobs.job import STATES, Job, Prepared
 from ..jobs.kinds import kind_of
-from ..jobs.queue import STATES, Job, JobStore, Prepared
+from ..jobs.queue import JobStore
 from ..jobs.worker import ensure_worker
 from ..storage.database import set_aside
 from ..workspace import Workspace

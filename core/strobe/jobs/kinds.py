@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import StrobeError, UsageError, did_you_mean
-from .queue import Prepared
+from .job import Prepared
 
 if TYPE_CHECKING:
     from ..runs.run import Run

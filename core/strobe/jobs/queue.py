@@ -9,115 +9,31 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StrobeError, UsageError
 from ..storage.database import NAME, connect, guarded, opened, transaction
+from .job import STATES, Job, Prepared, job_of
+from .processes import runs, start_mark
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ..workspace import Workspace
 
 LEASE = 15.0
 """Seconds after which the job of a worker that shows no life is anyone's."""
 MOST_LOST = 5
 """A job that costs this many workers in a row their lives, without progress, has failed."""
-ENDED = ("done", "failed", "cancelled")
-STATES = ("queued", "running", *ENDED)
 
 
 class LostJob(StrobeError):
     """What runs is not the job's owner any more: nothing more may be written."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job as it stood when it was read. `progress` is 0 to 1, exactly 1 when done; times are seconds since 1970."""
-
-    id: str
-    kind: str
-    title: str
-    run: str
-    request: dict[str, Any]
-    state: str
-    attempt: int
-    owner: str | None
-    host: str | None
-    pid: int | None
-    mark: str | None
-    lease: float | None
-    cancel: int
-    progress: float
-    done: int | None
-    total: int | None
-    note: str
-    began: float | None
-    began_done: int | None
-    error: str
-    created: float
-    started: float | None
-    updated: float
-    finished: float | None
-
-    @property
-    def ended(self) -> bool:
-        return self.state in ENDED
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether its worker has shown no life for a whole lease."""
-        return self.state == "running" and (self.lease or 0) < time.time()
-
-    @property
-    def rate(self) -> float | None:
-        """Epochs or cells per second of this attempt, None before the first ones."""
-        if self.state != "running" or None in (self.done, self.began, self.began_done):
-            return None
-        moved, seconds = self.done - self.began_done, self.updated - self.began  # type: ignore[operator]
-        return moved / seconds if moved > 0 and seconds > 0 else None
-
-    @property
-    def seconds_left(self) -> float | None:
-        """At the present rate, None while that is unknown."""
-        return None if self.rate is None else (self.total - self.done) / self.rate  # type: ignore[operator]
-
-    def to_json(self) -> dict[str, Any]:
-        """The shape of `strobe jobs list --json`."""
-        hidden = ("mark", "lease", "began", "began_done", "cancel")
-        shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
-        return {
-            **shown,
-            "cancelling": bool(self.cancel) and not self.ended,
-            "abandoned": self.abandoned,
-            "rate": self.rate,
-            "seconds_left": self.seconds_left,
-        }
-
-
-def _job(row: sqlite3.Row) -> Job:
-    values = {f.name: row[f.name] for f in fields(Job)}
-    return Job(**{**values, "request": json.loads(row["request"])})
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A request that has been checked: in JSON, complete; what people call it; the run it concerns; a digest of everything it depends on; and whether
-    what it would make is on disk already."""
-
-    request: dict[str, Any]
-    title: str
-    run: str
-    fingerprint: str
-    finished: bool = False
 
 
 class JobStore:
@@ -170,7 +86,7 @@ class JobStore:
             ).fetchone()
             if same is not None:
                 if same["state"] != "done" or prepared.finished:
-                    return _job(same)
+                    return job_of(same)
                 c.execute("update jobs set fingerprint = null where id = ?", (same["id"],))
             values = (
                 uuid.uuid4().hex[:8],
@@ -187,7 +103,7 @@ class JobStore:
                 " values(?, ?, ?, ?, ?, ?, ?, ?, 'queued') returning *",
                 values,
             ).fetchone()
-            return _job(row)
+            return job_of(row)
 
     def all(self, states: Sequence[str] = STATES) -> list[Job]:
         """Jobs in the order in which they were submitted."""
@@ -196,7 +112,7 @@ class JobStore:
         with self._database() as c:
             self._bury(c)
             marks = ", ".join("?" * len(states))
-            return [_job(r) for r in c.execute(f"select * from jobs where state in ({marks}) order by created, rowid", tuple(states))]
+            return [job_of(r) for r in c.execute(f"select * from jobs where state in ({marks}) order by created, rowid", tuple(states))]
 
     def get(self, name: str) -> Job:
         """A job by its id or the beginning of it. Raises `UsageError`."""
@@ -207,7 +123,7 @@ class JobStore:
                 self._bury(c)
                 found = c.execute("select * from jobs where substr(id, 1, length(?)) = ? order by created", (name, name)).fetchall()
         if len(found) == 1:
-            return _job(found[0])
+            return job_of(found[0])
         if found:
             raise UsageError(f"job {name!r} could be {', '.join(r['id'] for r in found)}: write more of it")
         raise UsageError(f"no job {name!r} in {self.root}; `strobe jobs list` shows them")
@@ -266,7 +182,7 @@ class JobStore:
                     " where id = ? returning *",
                     (owner, host, now + lease, now, now, before["id"]),
                 ).fetchone()
-                return _job(before), _job(after)
+                return job_of(before), job_of(after)
 
     def _give_up(self, c: sqlite3.Connection, now: float) -> None:
         self._bury(c)
@@ -347,95 +263,3 @@ class JobStore:
             rows = [dict(r) for r in c.execute("select * from workers where expires >= ?", (time.time(),))]
         here = os.uname().nodename
         return [r for r in rows if r["host"] != here or runs(r["pid"], r["mark"])]
-
-
-class JobHandle:
-    """A job that was submitted: `.state`, `.progress` (0 to 1), `.wait(timeout)`, `.cancel()`, `.retry()`, `.logs()`."""
-
-    def __init__(self, store: JobStore, id: str) -> None:
-        self.store, self.id = store, id
-
-    def __repr__(self) -> str:
-        return f"JobHandle({self.id!r}, {self.state})"
-
-    @property
-    def job(self) -> Job:
-        """Everything about it, as of now."""
-        return self.store.get(self.id)
-
-    @property
-    def state(self) -> str:
-        """queued, running, done, failed or cancelled."""
-        return self.job.state
-
-    @property
-    def progress(self) -> float:
-        """0 to 1, exactly 1 when done."""
-        return self.job.progress
-
-    def wait(self, timeout: float | None = None, poll: float = 0.05) -> str:
-        """Wait until it has ended; returns the state. Raises `TimeoutError` after `timeout` seconds: the job goes on."""
-        until = None if timeout is None else time.monotonic() + timeout
-        with self.store.__class__(self.store.root) as store:
-            while not (job := store.get(self.id)).ended:
-                if until is not None and time.monotonic() > until:
-                    raise TimeoutError(f"job {self.id} is {job.state} at {job.progress:.0%} after {timeout:g} s; it goes on")
-                time.sleep(poll)
-        return job.state
-
-    def cancel(self) -> None:
-        """End it; what it has stored stays."""
-        self.store.cancel(self.id)
-
-    def retry(self) -> None:
-        """Queue it again after it failed or was cancelled."""
-        self.store.retry(self.id)
-
-    def logs(self) -> str:
-        """What it has printed, in all its attempts."""
-        file = self.store.log(self.id)
-        return file.read_text("utf-8", errors="replace") if file.is_file() else ""
-
-
-def submit(workspace: Workspace, kind: str, request: dict[str, Any]) -> JobHandle:
-    """Check a request and queue it. Starts no worker."""
-    from .kinds import kind_of
-
-    store = JobStore(workspace.root)
-    return JobHandle(store, store.submit(kind, kind_of(kind).prepare(workspace, request)).id)
-
-
-# --- processes -----------------------------------------------------------------------------------------------------------------------------
-
-
-def start_mark(pid: int) -> str:
-    """When a process started, '' where the system does not say: a number may be another process's by now."""
-    try:
-        fields_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields_[0] in "ZX" else fields_[19]
-
-
-def runs(pid: int, mark: str | None) -> bool:
-    """Whether a process still runs, and is the one that was meant."""
-    if mark:
-        return start_mark(pid) == mark
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def end_leftover(job: Job, host: str, patience: Callable[[float], None] = time.sleep) -> None:
-    """End the child of an earlier attempt that still runs on this machine, with everything it started."""
-    if job.pid and job.mark and job.host == host and runs(job.pid, job.mark):
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(job.pid, signal.SIGKILL)
-        for _ in range(100):
-            if not runs(job.pid, job.mark):
-                return
-            patience(0.01)

@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StrobeError
-from .queue import LEASE, Job, JobStore, LostJob, end_leftover, start_mark
+from .job import Job
+from .processes import end_leftover, start_mark
+from .queue import LEASE, JobStore, LostJob
 
 POLL = 0.05
 """Seconds between two looks of a worker at its children and at the queue; what a cancellation waits at most before the child is told."""

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ..version import __version__
-from .store import Address, Store, StoredCell
+from .parts import StoredCell
+from .store import Address, Store
 
 if TYPE_CHECKING:
     import pandas as pd
