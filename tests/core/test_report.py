@@ -75,7 +75,7 @@ def test_saving_and_loading_changes_nothing_and_leaves_defaults_out(tmp_path: Pa
 
 WRONG = {
     "settings: {height: 300}": ("setings: {height: 300}", "line 7, sections[0].panels[0].setings: unknown key 'setings'; did you mean 'settings'?"),
-    "width: full": ("width: huge", "line 12, sections[0].panels[1].width: input should be 'half' or 'full', not 'huge'"),
+    "width: full": ("width: huge", "line 12, sections[0].panels[1].width: write half, full, or a number of columns from 1 to 12, not 'huge'"),
     "title: Mine": ("titel: Mine", "titel: unknown key 'titel'; did you mean 'title'?"),
     "  - title: One": ("  - titles: One", "sections[0].titles: unknown key 'titles'; did you mean 'title'?"),
     "schema_version: 1": ("schema_version: 2", "line 1, schema_version: input should be 1, not 2"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PluginError, StrobeError
 from ..runs.run import Run
 from ..version import __version__
-from .report import Panel, Report
+from .model import Panel, Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,18 +114,27 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """A section of a report with its cards."""
+    """A section of a report with its cards; `level` 1 for a group within the section before it."""
 
     title: str
     description: str
     cards: tuple[Card, ...]
+    level: int = 0
 
 
 def resolve(workspace: Workspace, report: Report, run: str | Run) -> list[Group]:
     """The report's sections as cards, numbered through. Never raises for a panel."""
     run = workspace.run(run)
     numbers = iter(range(1, len(report.panels) + 1))
-    return [Group(s.title, s.description, tuple(_card(workspace, run, next(numbers), panel) for panel in s.panels)) for s in report.sections]
+
+    def cards(panels: Iterable[Panel]) -> tuple[Card, ...]:
+        return tuple(_card(workspace, run, next(numbers), panel) for panel in panels)
+
+    groups = []
+    for section in report.sections:
+        groups.append(Group(section.title, section.description, cards(section.panels)))
+        groups += [Group(group.title, group.description, cards(group.panels), level=1) for group in section.groups]
+    return groups
 
 
 def cards_of(groups: Iterable[Group]) -> list[Card]:

@@ -1,0 +1,96 @@
+"""The default report of a run: its family's, with a panel for every stored result that the family's report does not show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..errors import StrobeError
+from ..renderer import bind
+from ..runs.run import Run
+from .files import load
+from .model import Panel, Report, Section
+
+if TYPE_CHECKING:
+    from ..registration.registry import Registry
+    from ..schema import TableSchema
+    from ..workspace import Workspace
+
+MORE = "More results"
+STEPWISE, SPREAD, ANYTHING = "line_over_steps", "distribution", "table"
+"""The generic renderers, most telling first."""
+
+
+def default_report(workspace: Workspace, run: str | Run, *, more: bool = True) -> Report:
+    """The family's report when it has one, else one made of what is stored; results that no panel shows come last, under "More results",
+    unless `more` is off."""
+    run = workspace.run(run)
+    path = run.family.report()
+    stored = stored_tables(workspace, run)
+    if path is None:
+        panels = [generic(workspace, run, table) for table in stored]
+        sections = [Section(title="Results", panels=panels)] if panels else []
+        return Report(title=run.name, description=run.family.summary(), sections=sections)
+    report = load(path)
+    shown = tables_of(report, workspace.registry)
+    rest = [generic(workspace, run, table) for table in stored if table not in shown] if more else []
+    return report.model_copy(update={"sections": [*report.sections, Section(title=MORE, panels=rest)]}) if rest else report
+
+
+def stored_tables(workspace: Workspace, run: Run) -> list[str]:
+    """Tables with current results of a run, in the order of the listings; `metrics` first when there are any."""
+    found = ["metrics"] if len(run.metrics) else []
+    for plugin in workspace.registry.all("analyzer"):
+        try:
+            addresses = workspace.addresses(plugin.name, [run])
+        except StrobeError:  # a broken plugin: it is listed with its reason, and has no result to draw
+            continue
+        if any(workspace.store.entries(a) for a in addresses):
+            found.append(plugin.name)
+    return found
+
+
+def tables_of(report: Report, registry: Registry) -> set[str]:
+    """Every table some panel reads."""
+    return {table for panel in report.panels for table in (panel.table, *_consumed(panel.renderer, registry)) if table}
+
+
+def _consumed(renderer: str, registry: Registry) -> Iterable[str]:
+    try:
+        return registry.renderer(renderer).tables()
+    except StrobeError:
+        return ()
+
+
+def generic(workspace: Workspace, run: Run, table: str) -> Panel:
+    """A panel for any table: a renderer made for it when one is installed, else lines over steps, a distribution, or the rows themselves."""
+    registry = workspace.registry
+    made_for_it = next((p.name for p in registry.all("renderer") if tuple(_consumed(p.name, registry))[:1] == (table,)), "")
+    if made_for_it:
+        return Panel(renderer=made_for_it)
+    schema = workspace.schema(table, run)
+    wanted = (STEPWISE, SPREAD) if _spans_steps(workspace, run, table, schema) else (SPREAD,)
+    fitting = [name for name in wanted if _draws(name, workspace, run, table, schema)]
+    words = table.replace("_", " ")
+    return Panel(renderer=fitting[0] if fitting else ANYTHING, table=table, title=words[:1].upper() + words[1:])
+
+
+def _spans_steps(workspace: Workspace, run: Run, table: str, schema: TableSchema) -> bool:
+    """Whether a table has rows of several steps: several cells, or one of all steps (a trajectory)."""
+    if "step" not in schema.columns:
+        return False
+    steps = [step for a in workspace.addresses(table, [run]) for step in workspace.store.entries(a)] if table != "metrics" else [None]
+    return None in steps or len(steps) > 1
+
+
+def _draws(renderer: str, workspace: Workspace, run: Run, table: str, schema: TableSchema) -> bool:
+    """Whether a generic renderer finds its columns, and values in them: a number at steps for lines, a number anywhere for a distribution."""
+    try:
+        bound = bind(workspace.registry.renderer(renderer).slots, schema)
+        if bound is None:
+            return False
+        columns = [bound[slot] for slot in ("x", "y") if slot in bound]
+        rows = workspace.table(table, runs=run, columns=None if table == "metrics" else columns)
+    except StrobeError:
+        return False
+    return bool(len(rows[columns].dropna()))
