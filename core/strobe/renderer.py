@@ -78,8 +78,11 @@ def bind(slots: Slots, schema: TableSchema, chosen: Mapping[str, str] | None = N
 
 
 def _choose(want: Dim | Number, schema: TableSchema, chosen: str | None, taken: set[str]) -> str | None:
-    fitting = [c.name for c in schema.columns.values() if want.fits(c) and c.name not in taken and c.name not in ("run", "probe")]
-    for name in [chosen, *want.names]:
+    fitting = [c.name for c in schema.columns.values() if want.fits(c) and c.name not in taken]
+    if chosen in fitting:
+        return chosen
+    fitting = [name for name in fitting if name not in ("run", "probe")]  # they are the cursor's, unless somebody asks for them
+    for name in want.names:
         if name in fitting:
             return name
     if want.names and want.optional:

@@ -293,13 +293,17 @@ class Workspace:
         cursor: Mapping[str, Any] | None = None,
         slots: Mapping[str, str] | None = None,
         follow: Sequence[str] = (),
+        sql: str = "",
     ) -> Frame:
         """The rows a renderer draws at a cursor (`{"run": ..., "step": ..., "neuron": ...}`).
 
         The drawn table is cut at run, probe and step (unless the step is in `over`), and at the coordinates in `at` and `follow`; a step without
         rows gives the latest one not after it. Further consumed tables come whole, and are left out where they are not computed.
+        The rows of a query (`sql`) come as it gives them: `$run` and `$step` in it are the cursor's.
         """
         cursor = dict(cursor or {})
+        if sql:
+            return self._asked(renderer, sql, cursor, slots, follow)
         name = table or next(iter(renderer.tables()), "")
         if not name:
             raise UsageError(f"{type(renderer).__name__} draws any table: say which, table='<analyzer>'")
@@ -312,12 +316,32 @@ class Workspace:
             raise UsageError(f"{type(renderer).__name__} cannot draw {name!r}: none of its columns fits {', '.join(renderer.slots)}")
         return Frame(data, schema, bound, others, run.family, {**cursor, "run": run.name})
 
+    def _asked(self, renderer: Renderer, sql: str, cursor: Mapping[str, Any], slots: Mapping[str, str] | None, follow: Sequence[str]) -> Frame:
+        from .storage.sql import MOST_ROWS, SECONDS, ask
+
+        who = type(renderer).__name__
+        if not renderer.slots:
+            raise UsageError(f"{who} draws {', '.join(renderer.tables())}, no query; a generic renderer does, such as line_over_steps")
+        answer = ask(self, sql, cursor, most=MOST_ROWS, seconds=SECONDS)
+        if answer.more:
+            raise UsageError(f"the query gives more than {MOST_ROWS:,} rows, the most that is drawn: aggregate them, or end it with `limit {MOST_ROWS}`")
+        bound = bind(renderer.slots, answer.schema, slots)
+        if bound is None:
+            columns = ", ".join(answer.schema.columns)
+            raise UsageError(f"{who} cannot draw this query: none of its columns ({columns}) fits {', '.join(renderer.slots)}")
+        run = self.run(cursor["run"]) if cursor.get("run") else None
+        return Frame(self._at(answer.frame, follow, cursor), answer.schema, bound, {}, run.family if run else None, cursor)
+
     def _cut(self, renderer: Renderer, name: str, run: Run, cursor: Mapping[str, Any], follow: Sequence[str]) -> pd.DataFrame:
         step = None if "step" in renderer.over or name == METRICS else cursor.get("step")
         if step is not None:
             step = self._step_at(name, run, int(step), str(cursor.get("probe") or ""))
         data: pd.DataFrame = self.table(name, runs=run, steps=step, probe=str(cursor.get("probe") or ""))
-        for coordinate in (*renderer.at, *follow):
+        return self._at(data, (*renderer.at, *follow), cursor)
+
+    @staticmethod
+    def _at(data: pd.DataFrame, coordinates: Iterable[str], cursor: Mapping[str, Any]) -> pd.DataFrame:
+        for coordinate in coordinates:
             if coordinate in data and cursor.get(coordinate) is not None:
                 data = data[data[coordinate] == cursor[coordinate]]
         return data.reset_index(drop=True)
@@ -341,14 +365,22 @@ class Workspace:
             return None
 
     def view(
-        self, renderer: str | Renderer | type[Renderer], run: str | Run, table: str = "", *, slots: Mapping[str, str] | None = None, **cursor: Any
+        self,
+        renderer: str | Renderer | type[Renderer],
+        run: str | Run,
+        table: str = "",
+        *,
+        slots: Mapping[str, str] | None = None,
+        follow: Sequence[str] = (),
+        sql: str = "",
+        **cursor: Any,
     ) -> View:
-        """A renderer bound to a run and a cursor: `.chart` is an Altair chart, `.frame` its rows.
+        """A renderer bound to a run and a cursor: `.chart` is an Altair chart, `.frame` its rows. A generic renderer also draws a query, `sql`.
 
         `ws.view("dimensionality_over_steps", run).chart`; settings go to the renderer's constructor: `ws.view(NeuronMap(size=3), run, step=5000)`.
         """
         drawn = self.renderer(renderer)
-        return View(self, drawn, table, {"run": self.run(run).name, **cursor}, slots or {})
+        return View(self, drawn, table, {"run": self.run(run).name, **cursor}, slots or {}, tuple(follow), sql)
 
     def renderer(self, renderer: str | Renderer | type[Renderer], settings: Mapping[str, Any] | None = None) -> Renderer:
         """A renderer instance from a name, a class, `./file.py:Class` or an instance."""

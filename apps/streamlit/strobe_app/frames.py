@@ -167,7 +167,7 @@ class Frames:
 
     def _stands_still(self, place: str, card: Card, step: int, drawing: Drawing) -> bool:
         """Whether only the cursor mark moves: known once a card over all steps was drawn at two of them."""
-        if drawing.problem or card.view is None or "step" not in card.view.renderer.over:
+        if drawing.problem or not card.spans_steps:
             return False
         with self._lock:
             if place in self._still:

@@ -51,7 +51,7 @@ class Gallery:
 
     def _compare(self, place: str, card: Card, step: int, drawing: Drawing) -> None:
         """Once a card over all steps was drawn at two of them: does the cursor mark alone tell them apart?"""
-        if place in self._still or drawing.problem or card.view is None or "step" not in card.view.renderer.over:
+        if place in self._still or drawing.problem or not card.spans_steps:
             return
         earlier = self._seen.setdefault(place, (step, drawing))
         if earlier[0] != step:

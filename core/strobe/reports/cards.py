@@ -7,10 +7,12 @@ import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PluginError, StrobeError
 from ..runs.run import Run
+from ..storage.sql import named_tables, parameters
 from ..version import __version__
 from .model import Panel, Report
 
@@ -61,12 +63,20 @@ class Card:
     @property
     def at(self) -> tuple[str, ...]:
         """Coordinates the panel is cut at, besides run, step and probe, that the report does not pin."""
-        follows = (*self.view.renderer.at, *self.panel.follow) if self.view else ()
+        asked = [name for name in parameters(self.panel.sql) if name not in ("run", "step")]
+        follows = (*(() if self.panel.sql else self.view.renderer.at), *self.panel.follow, *asked) if self.view else ()
         return tuple(c for c in dict.fromkeys(follows) if c not in self.panel.cursor)
 
     @property
+    def spans_steps(self) -> bool:
+        """Whether it shows all steps, so that at another one only the cursor mark moves."""
+        return self.view is not None and "step" in self.view.renderer.over and "step" not in parameters(self.panel.sql)
+
+    @cached_property
     def tables(self) -> tuple[str, ...]:
         """The tables it reads, the drawn one first."""
+        if self.panel.sql:
+            return tuple(named_tables(self.view.workspace, self.panel.sql)) if self.view else ()
         if self.view is None:
             return (self.panel.table,) if self.panel.table else ()
         return tuple(dict.fromkeys(filter(None, (self.panel.table, *self.view.renderer.tables()))))
@@ -75,7 +85,8 @@ class Card:
     def footnote(self) -> str:
         """Where the picture comes from."""
         pinned = ", ".join(f"{name} {value}" for name, value in self.panel.cursor.items())
-        return f"{self.panel.renderer} of {', '.join(self.tables)}{f', at {pinned}' if pinned else ''}" if self.tables else self.panel.renderer
+        source = f"a query of {', '.join(self.tables)}" if self.panel.sql and self.tables else ", ".join(self.tables)
+        return f"{self.panel.renderer} of {source}{f', at {pinned}' if pinned else ''}" if source else self.panel.renderer
 
     def looking(self, cursor: Mapping[str, Any]) -> View:
         """The view at a cursor; pinned coordinates win. Raises `StrobeError` when the card has none."""
@@ -98,7 +109,7 @@ class Card:
 
     def as_of(self, cursor: Mapping[str, Any]) -> int | None:
         """The earlier step whose rows are shown because there are none at the cursor's; None when there are, or when all steps are shown."""
-        if self.view is None or "step" in self.view.renderer.over or cursor.get("step") is None:
+        if self.view is None or self.panel.sql or "step" in self.view.renderer.over or cursor.get("step") is None:
             return None
         view = self.looking(cursor)
         try:
@@ -169,11 +180,11 @@ def parted(spec: Mapping[str, Any]) -> Drawing:
 
 
 def _card(workspace: Workspace, run: Run, number: int, panel: Panel) -> Card:
-    card = Card(number, panel, panel.title or _words(panel.table or panel.renderer), panel.how_to_read, None)
+    card = Card(number, panel, panel.title or _words(panel.table or (panel.sql and "query") or panel.renderer), panel.how_to_read, None)
     try:
         plugin = workspace.registry.get("renderer", panel.renderer) if ".py:" not in panel.renderer else workspace.registry.add_file(panel.renderer)
         renderer = workspace.renderer(plugin.name, panel.settings)
-        view = replace(workspace.view(renderer, run, panel.table, slots=panel.slots), follow=tuple(panel.follow))
+        view = workspace.view(renderer, run, panel.table, slots=panel.slots, follow=panel.follow, sql=panel.sql)
     except PluginError as e:
         return replace(card, problem=str(e))
     except StrobeError as e:
@@ -196,6 +207,8 @@ def _meaning(workspace: Workspace, renderer: Plugin, panel: Panel) -> str:
     try:
         if panel.table and panel.table != "metrics":
             return workspace.registry.analyzer(panel.table).summary()
+        if panel.sql:
+            return "The rows of a query."
         return renderer.load().summary()  # type: ignore[no-any-return]
     except StrobeError:
         return ""

@@ -75,7 +75,7 @@ def _only_the_cursor_moves(card: Card, drawn: Mapping[int, Drawing]) -> bool:
         return False
     if "step" in card.panel.cursor:
         return all(d.datasets == drawings[0].datasets for d in drawings)
-    if card.view is None or "step" not in card.view.renderer.over:
+    if not card.spans_steps:
         return False
     return all(dict(d.datasets) == dict(moved(drawings[0], step).datasets) for step, d in drawn.items())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import StrobeError, UsageError, did_you_mean
-from ..renderer import bind
+from ..renderer import Renderer, bind
 from ..runs.run import Run
 from .default import default_report
 from .files import Place, load, read
@@ -81,7 +81,7 @@ def check(workspace: Workspace, name: str) -> list[str]:
 
 def _unusable(report: Report, workspace: Workspace) -> Iterator[tuple[Place, str]]:
     for at, panel in report.placed():
-        for field, use in (("renderer", _try_renderer), ("table", _try_table)):
+        for field, use in (("renderer", _try_renderer), ("sql" if panel.sql else "table", _try_table)):
             try:
                 use(workspace, panel)
             except StrobeError as e:
@@ -95,9 +95,25 @@ def _try_renderer(workspace: Workspace, panel: Panel) -> None:
 
 def _try_table(workspace: Workspace, panel: Panel) -> None:
     renderer = workspace.renderer(panel.renderer)
+    if panel.sql:
+        return _try_query(workspace, renderer, panel)
     table = panel.table or next(iter(renderer.tables()), "")
     if not table:
         raise UsageError(f"{panel.renderer} draws any table: say which, `table: <analyzer>`")
     schema = workspace.schema(table) if table != "metrics" or workspace.runs() else None
     if renderer.slots and schema is not None and bind(renderer.slots, schema, panel.slots) is None:
         raise UsageError(f"{panel.renderer} cannot draw {table!r}: none of its columns fits {', '.join(renderer.slots)}")
+
+
+def _try_query(workspace: Workspace, renderer: Renderer, panel: Panel) -> None:
+    """A query is asked for one row, at any cursor."""
+    from ..storage.sql import SECONDS, ask, parameters
+
+    if panel.table:
+        raise UsageError(f"a panel draws a table or a query: remove `table: {panel.table}` or `sql`")
+    names = parameters(panel.sql)
+    run = next(iter(workspace.runs()), None) if {"run", "step"} & set(names) else None
+    anywhere = {**dict.fromkeys(names, 0), **({"run": run.name, "step": next(iter(run.steps), 0)} if run else {})}
+    answer = ask(workspace, panel.sql, {**anywhere, **panel.cursor}, most=1, seconds=SECONDS)
+    if not renderer.slots or bind(renderer.slots, answer.schema, panel.slots) is None:
+        raise UsageError(f"{panel.renderer} cannot draw this query: none of its columns fits {', '.join(renderer.slots) or 'it'}")

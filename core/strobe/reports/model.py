@@ -67,6 +67,7 @@ class Panel(_Part):
 
     renderer: str = Field(min_length=1, description="a renderer's name")
     table: str = Field("", description="the table it draws; a renderer made for a table needs none")
+    sql: str = Field("", description="a query to draw instead of a table; `$run` and `$step` are the cursor's")
     title: str = Field("", description="of the card; made from the renderer's and the table's name when empty")
     how_to_read: str = Field("", description="at most two lines; the first line of the renderer's description when empty")
     settings: dict[str, Any] = Field(default_factory=dict, description="settings of the renderer")

@@ -28,6 +28,8 @@ class View:
     slots: Mapping[str, str]
     follow: tuple[str, ...] = ()
     """Coordinates the rows are cut at, besides those the renderer names."""
+    sql: str = ""
+    """A query whose rows are drawn instead of a table's."""
 
     def at(self, **cursor: Any) -> View:
         """The same view with other coordinates."""
@@ -36,7 +38,7 @@ class View:
     @property
     def frame(self) -> Frame:
         """The rows at the cursor."""
-        return self.workspace.frame(self.renderer, self.table, self.cursor, self.slots, self.follow)
+        return self.workspace.frame(self.renderer, self.table, self.cursor, self.slots, self.follow, self.sql)
 
     @property
     def chart(self) -> Any:
