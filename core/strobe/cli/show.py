@@ -65,13 +65,10 @@ def report_check(root: Path, name: str) -> None:
 
 
 def report_render(root: Path, name: str, run: str, output: Path) -> None:
-    from ..export.html import write_html
-    from ..reports.report import find
+    from ..export import write_report
 
     workspace = Workspace(root)
     names = [r.name for r in workspace.runs()]
     if not run and len(names) != 1:
         raise UsageError(f"which run? --run NAME, one of {', '.join(names)}" if names else f"{root} has no runs; `strobe demo` makes one")
-    chosen = workspace.run(run or names[0])
-    write_html(workspace, find(workspace, name, chosen), chosen, output)
-    print(output)
+    print(write_report(workspace, name, run or names[0], output))

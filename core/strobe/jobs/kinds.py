@@ -226,32 +226,40 @@ def _analyze(workspace: Workspace, request: Mapping[str, Any], report: Reporter)
 
 
 def _prepare_export(workspace: Workspace, request: Mapping[str, Any]) -> Prepared:
-    """`report` (a name, a YAML file, or `default`), `run`, and `output`, the HTML file to write."""
+    """What `strobe.export.write_report` takes: `report` (a name, a YAML file, or `default`), or one `panel` as a report has it; `run`, `output` (the
+    suffix says the format), `cursor`, `theme`, and `options` of the format."""
     from ..analysis.plan import fingerprint
-    from ..reports.report import find
+    from ..export import checked_request
 
-    _only("export", request, ("report", "run", "output"))
-    if "output" not in request:
-        raise UsageError("a job of kind 'export' needs an output, the HTML file to write")
+    _only("export", request, ("report", "panel", "run", "output", "cursor", "theme", "options"))
+    if not request.get("output"):
+        raise UsageError("a job of kind 'export' needs an output, the file to write")
     runs = _runs(workspace, request.get("run") or None)
     if len(runs) != 1:
         raise UsageError(f"which run? one of {', '.join(r.name for r in runs)}")
-    name, output = str(request.get("report", "default")), Path(request["output"]).expanduser().resolve()
+    name, output = str(request.get("report") or "default"), Path(request["output"]).expanduser().resolve()
     if name.endswith((".yaml", ".yml")):
         name = str(Path(name).expanduser().resolve())
-    shown = find(workspace, name, runs[0]).model_dump(mode="json")
+    whole = {
+        "report": name,
+        "panel": request.get("panel") or None,
+        "run": runs[0].name,
+        "output": str(output),
+        "cursor": dict(request.get("cursor") or {}),
+        "theme": request.get("theme") or "light",
+        "options": dict(request.get("options") or {}),
+    }
+    shown = checked_request(workspace, whole)
+    what = shown.title if whole["panel"] else name
     results = [(str(f), f.stat().st_mtime_ns) for f in sorted((workspace.root / "results").glob(f"*/{runs[0].name}/*/*/*.parquet"))]
-    whole = {"report": name, "run": runs[0].name, "output": str(output)}
-    return Prepared(whole, f"render {name} of {runs[0].name}", runs[0].name, fingerprint(whole, shown, results, runs[0].digests), output.is_file())
+    key = fingerprint(whole, shown.model_dump(mode="json"), results, runs[0].digests)
+    return Prepared(whole, f"render {what} of {runs[0].name}", runs[0].name, key, output.is_file())
 
 
 def _export(workspace: Workspace, request: Mapping[str, Any], report: Reporter) -> None:
-    from ..export.html import write_html
-    from ..reports.report import find
+    from ..export import write_request
 
-    run = workspace.run(request["run"])
-    write_html(workspace, find(workspace, request["report"], run), run, request["output"], progress=report)
-    print(request["output"])
+    print(write_request(workspace, request, progress=report))
 
 
 KINDS: Mapping[str, Kind] = {

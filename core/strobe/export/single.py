@@ -1,0 +1,23 @@
+"""One panel as a file that others can go on with: a page that Vega draws, or the Vega-Lite specification with its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..reports.cards import LIGHT
+
+if TYPE_CHECKING:
+    from ..reports.view import View
+    from .formats import Tick
+
+
+def write_chart(view: View, path: Path, *, theme: str = LIGHT, progress: Tick | None = None) -> Path:
+    """Write HTML (offline) or JSON, by the file's suffix."""
+    from .. import charts
+
+    with charts.use(theme):
+        view.chart.save(str(path), **({"inline": True} if path.suffix == ".html" else {}))
+    if progress is not None:
+        progress(1, 1)
+    return path
