@@ -324,7 +324,9 @@ class Workspace:
             raise UsageError(f"{who} draws {', '.join(renderer.tables())}, no query; a generic renderer does, such as line_over_steps")
         answer = ask(self, sql, cursor, most=MOST_ROWS, seconds=SECONDS)
         if answer.more:
-            raise UsageError(f"the query gives more than {MOST_ROWS:,} rows, the most that is drawn: aggregate them, or end it with `limit {MOST_ROWS}`")
+            raise UsageError(
+                f"the query gives more than {MOST_ROWS:,} rows, the most that is drawn: aggregate them, or end it with `limit {MOST_ROWS}`"
+            )
         bound = bind(renderer.slots, answer.schema, slots)
         if bound is None:
             columns = ", ".join(answer.schema.columns)
