@@ -1,10 +1,8 @@
-"""The version of the installed distribution, and of what its numbers mean."""
+"""The version of Strobe, which the build reads here too, and of what its numbers mean."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
-__version__ = version("strobe")
+__version__ = "0.1.0"
 
 RESULTS_VERSION = 1
 """Part of the key of every built-in analyzer's result. Raised when shared code (`maths`, `sites`, `weights`) moves numbers:

@@ -11,14 +11,15 @@ import importlib.util
 import inspect
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import PluginError, StrobeError, UsageError, did_you_mean
+from .discovery import Entry, Package, entries
 
 if TYPE_CHECKING:
     from ..analyzer import Analyzer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["analyzer", "renderer", "family", "hook"]
 KINDS: dict[str, Kind] = {"strobe.analyzers": "analyzer", "strobe.renderers": "renderer", "strobe.families": "family", "strobe.hooks": "hook"}
+REQUIREMENT = re.compile(r"strobe\s*(\[[^]]*\])?\s*(?![-_.\w])\(?(?P<versions>[^;()@]*)\)?\s*(@[^;]*)?(;.*)?", re.IGNORECASE)
 CATEGORIES = ("weights", "activations", "attention", "outputs", "landscape", "trajectory", "results")
 
 
@@ -51,7 +53,7 @@ class Plugin:
     name: str
     kind: Kind
     category: str
-    entry: EntryPoint | None
+    entry: Entry | None
     package: str
     version: str
     state: str = "ready"
@@ -81,7 +83,7 @@ class Plugin:
         except UsageError as e:
             raise PluginError(f"{self.who}: {e}; put the file back, or leave this plugin out") from e
 
-    def _imported(self, entry: EntryPoint) -> Any:
+    def _imported(self, entry: Entry) -> Any:
         try:
             return entry.load()
         except StrobeError as e:
@@ -109,7 +111,7 @@ class Plugin:
             from ..version import RESULTS_VERSION
 
             return f"strobe:{RESULTS_VERSION}+{_digest(_module_files(self.entry.module, whole=False))}"
-        if _editable(self.entry.dist):
+        if _editable(self.entry.package):
             return f"{self.package}=={self.version}+{_digest(_module_files(self.entry.module.partition('.')[0], whole=True))}"
         return f"{self.package}=={self.version}"
 
@@ -239,41 +241,17 @@ def _module_from(file: Path) -> Any:
 
 def _discovered() -> list[Plugin]:
     off = disabled()
-    packages: dict[int, Package] = {}  # a distribution's metadata is parsed anew at each access, which is slow
     by_name: dict[tuple[str, str], list[Plugin]] = {}
-    everything = entry_points()
-    for group in everything.groups:
-        base = next((g for g in KINDS if group == g or group.startswith(g + ".")), None)
-        if base is None:
-            continue
-        for entry in everything.select(group=group):
-            if id(entry.dist) not in packages:
-                packages[id(entry.dist)] = _package(entry.dist)
-            plugin = _described(entry, KINDS[base], group[len(base) + 1 :], packages[id(entry.dist)], off)
-            twins = by_name.setdefault((plugin.kind, plugin.name), [])
-            if all((t.package, t.entry) != (plugin.package, plugin.entry) for t in twins):
-                twins.append(plugin)
+    for entry in entries("strobe."):
+        base = next((g for g in KINDS if entry.group == g or entry.group.startswith(g + ".")), None)
+        if base is not None:
+            plugin = _described(entry, KINDS[base], entry.group[len(base) + 1 :], off)
+            by_name.setdefault((plugin.kind, plugin.name), []).append(plugin)
     return [_resolved(plugins) for plugins in by_name.values()]
 
 
-@dataclass(frozen=True)
-class Package:
-    """An installed distribution, and why it does not go with this Strobe ('' when it does)."""
-
-    name: str = "?"
-    version: str = ""
-    incompatible: str = ""
-
-
-def _package(dist: Distribution | None) -> Package:
-    if dist is None:
-        return Package()
-    metadata = dist.metadata
-    name, version = metadata["Name"], metadata["Version"]
-    return Package(name, version, "" if name == "strobe" else _incompatible(name, metadata.get_all("Requires-Dist") or []))
-
-
-def _described(entry: EntryPoint, kind: Kind, category: str, package: Package, off: set[str]) -> Plugin:
+def _described(entry: Entry, kind: Kind, category: str, off: set[str]) -> Plugin:
+    package = entry.package
     plugin = Plugin(entry.name, kind, category, entry, package.name, package.version)
     if f"{package.name}:{entry.name}" in off or entry.name in off:
         return replace(plugin, state="disabled", why=f"disabled; `strobe plugins enable {entry.name}` brings it back")
@@ -281,25 +259,34 @@ def _described(entry: EntryPoint, kind: Kind, category: str, package: Package, o
         group = f"strobe.analyzers.{category}".rstrip(".")
         why = f"entry-point group {group} is no category; use strobe.analyzers.<category>, one of {', '.join(CATEGORIES)}"
         return replace(plugin, state="broken", why=why)
-    if package.incompatible:
-        return replace(plugin, state="incompatible", why=package.incompatible)
+    if package.name != "strobe" and (why := _incompatible(package.name, package.requirements)):
+        return replace(plugin, state="incompatible", why=why)
     return plugin
 
 
 def _incompatible(package: str, requirements: list[str]) -> str:
     """Why a package's requirements exclude this Strobe, '' when they do not."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
     from ..version import __version__
 
     for line in (r for r in requirements if r.lower().startswith("strobe") and "extra ==" not in r):
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement as e:
-            return f"its requirement {line!r} cannot be read: {e}"
-        if requirement.name.lower() == "strobe" and not requirement.specifier.contains(__version__, prereleases=True):
-            return f"needs strobe{requirement.specifier}, this is strobe {__version__}; `pip install -U {package}`"
+        if needed := _excludes(line, __version__):
+            return f"{needed}; `pip install -U {package}`"
     return ""
+
+
+@cache
+def _excludes(line: str, version: str) -> str:
+    """Why a requirement excludes a version of Strobe, '' when it does not. Most packages write the same line."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # packaging.requirements would take 10 ms more
+
+    asked = REQUIREMENT.fullmatch(line)
+    if asked is None:
+        return ""  # another package, such as strobe-topology
+    try:
+        wanted = SpecifierSet(asked["versions"] or "")
+    except InvalidSpecifier as e:
+        return f"its requirement {line!r} cannot be read: {e}"
+    return "" if wanted.contains(version, prereleases=True) else f"needs strobe{wanted}, this is strobe {version}"
 
 
 def _resolved(plugins: list[Plugin]) -> Plugin:
@@ -337,8 +324,8 @@ def _source(cls: type[Any]) -> str:
         return repr(sorted((k, repr(getattr(v, "__code__", v))) for k, v in vars(cls).items() if callable(v)))
 
 
-def _editable(dist: Distribution | None) -> bool:
-    text = dist.read_text("direct_url.json") if dist is not None else None
+def _editable(package: Package) -> bool:
+    text = package.read("direct_url.json")
     info: Mapping[str, Any] = json.loads(text) if text else {}
     return bool(info.get("dir_info", {}).get("editable"))
 
