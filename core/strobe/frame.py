@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import StrobeError, did_you_mean
 from .schema import Column, TableSchema
@@ -25,6 +25,10 @@ class Frame:
 
     `data`: the rows, arrays as `np.ndarray` cells; `schema`: what each column is; `slots`: slot -> column for a generic renderer;
     `others`: further consumed tables by name, whole; `family`: the run's family; `cursor`: where the rows were taken (never write it into a chart).
+
+    Of several runs (`compare` says how they are shown: overlay, grid, difference), `data` has the rows of all of them, with the columns `run` and
+    `aligned` (the step, steps from the turn, or phases, as `align` says); `runs` are their names, `about` what is known of each: its parameters, its
+    training, its row of `run_summary`. Of a difference the rows are those of `runs[0]` less those of `runs[1]`.
     """
 
     data: pd.DataFrame
@@ -33,6 +37,10 @@ class Frame:
     others: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     family: Family | None = None
     cursor: Cursor = field(default_factory=dict)
+    runs: tuple[str, ...] = ()
+    align: Literal["step", "turn", "phase"] = "step"
+    compare: str = ""
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def array(self, name: str) -> np.ndarray:
         """An array column as one array [rows, *shape]; rows that hold null are left out. All rows must have the same shape."""

@@ -49,7 +49,9 @@ class Renderer(Plugin):
     Class attributes (assign without annotation):
     `consumes` the table it draws (the first, when several; `"metrics"` is what training recorded), or
     `slots` for a generic renderer that draws any table they fit; `over` cursor coordinates the frame is *not* cut at (`("step",)`: all steps);
-    `at` coordinates it *is* cut at besides run, step and probe (`("layer", "neuron")`); `picks` what a click moves.
+    `at` coordinates it *is* cut at besides run, step and probe (`("layer", "neuron")`); `picks` what a click moves;
+    `compares` how it draws several runs in one frame: `("overlay",)`, `("overlay", "grid")`. Without it a report shows runs side by side, in a grid
+    of whole charts, or as a difference.
     """
 
     consumes: ClassVar[str | Sequence[str]] = ()
@@ -57,7 +59,8 @@ class Renderer(Plugin):
     over: ClassVar[tuple[str, ...]] = ()
     at: ClassVar[tuple[str, ...]] = ()
     picks: ClassVar[Sequence[Pick]] = ()
-    class_attributes: ClassVar[frozenset[str]] = frozenset({"consumes", "slots", "over", "at", "picks"})
+    compares: ClassVar[tuple[str, ...]] = ()
+    class_attributes: ClassVar[frozenset[str]] = frozenset({"consumes", "slots", "over", "at", "picks", "compares"})
 
     @classmethod
     def tables(cls) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from .analysis.plan import RunFacts
     from .jobs.handle import JobHandle
+    from .reports.model import Align, Compare
     from .storage.store import Address
     from .training.loop import Training
 
@@ -294,13 +295,23 @@ class Workspace:
         slots: Mapping[str, str] | None = None,
         follow: Sequence[str] = (),
         sql: str = "",
+        *,
+        runs: Sequence[str | Run] = (),
+        align: Align = "step",
+        compare: Compare = "overlay",
     ) -> Frame:
         """The rows a renderer draws at a cursor (`{"run": ..., "step": ..., "neuron": ...}`).
 
         The drawn table is cut at run, probe and step (unless the step is in `over`), and at the coordinates in `at` and `follow`; a step without
         rows gives the latest one not after it. Further consumed tables come whole, and are left out where they are not computed.
         The rows of a query (`sql`) come as it gives them: `$run` and `$step` in it are the cursor's.
+        With `runs`, the rows of all of them, with the column `aligned`, or of one less another (`compare="difference"`); see `Frame`.
         """
+        if runs:
+            from .reports.compare import frame_of, together
+
+            shown = together(self, self._chosen(runs), compare, align)
+            return frame_of(self, renderer, table, cursor or {}, slots or {}, follow, shown, sql)
         cursor = dict(cursor or {})
         if sql:
             return self._asked(renderer, sql, cursor, slots, follow)
@@ -375,14 +386,21 @@ class Workspace:
         slots: Mapping[str, str] | None = None,
         follow: Sequence[str] = (),
         sql: str = "",
+        runs: Sequence[str | Run] = (),
+        align: Align = "step",
+        compare: Compare = "overlay",
         **cursor: Any,
     ) -> View:
         """A renderer bound to a run and a cursor: `.chart` is an Altair chart, `.frame` its rows. A generic renderer also draws a query, `sql`.
 
         `ws.view("dimensionality_over_steps", run).chart`; settings go to the renderer's constructor: `ws.view(NeuronMap(size=3), run, step=5000)`.
+        With `runs`, a chart of all of them, aligned by step, turn or phase: `compare` is "overlay", "grid" or "difference".
         """
+        from .reports.compare import together
+
         drawn = self.renderer(renderer)
-        return View(self, drawn, table, {"run": self.run(run).name, **cursor}, slots or {}, tuple(follow), sql)
+        shown = together(self, self._chosen(runs), compare, align) if runs else None
+        return View(self, drawn, table, {"run": self.run(run).name, **cursor}, slots or {}, tuple(follow), sql, shown)
 
     def renderer(self, renderer: str | Renderer | type[Renderer], settings: Mapping[str, Any] | None = None) -> Renderer:
         """A renderer instance from a name, a class, `./file.py:Class` or an instance."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .colours import OTHER, FrequencyColours, categories, frequency_colours
 from .data import Dataset, dataset, records
-from .images import heatmap, image_rows, png_url, ramp, viridis, whole_pixels
+from .images import differences, diverging, heatmap, image_rows, of_differences, png_url, ramp, viridis, whole_pixels
 from .lines import LOG_LABEL, Line, ValueAxis, end_labels, room, spread, step_lines, strip, strips, value_axis
 from .steps import Placed, StepAxis, StepScale, cursor_rows, cursor_rule, event_rules, event_steps, place_labels, step_axis, thin
 from .theme import DARK, LABELS, LIGHT, WIDTH, active, colour, look, register, style, theme, use
@@ -35,6 +35,8 @@ __all__ = [
     "cursor_rule",
     "dataset",
     "described",
+    "differences",
+    "diverging",
     "end_labels",
     "event_rules",
     "event_steps",
@@ -44,6 +46,7 @@ __all__ = [
     "look",
     "note",
     "number",
+    "of_differences",
     "place_labels",
     "png_url",
     "ramp",

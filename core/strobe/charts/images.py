@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -25,6 +27,30 @@ VIRIDIS = (
 )
 MISSING = 255
 """Palette index of a missing value: transparent."""
+DIVERGING = ("#B2182B", "#D6604D", "#F4A582", "#FDDBC7", "#F7F7F7", "#D1E5F0", "#92C5DE", "#4393C3", "#2166AC")
+"""ColorBrewer's RdBu, as Vega interpolates it: red below nought, blue above."""
+_differences: ContextVar[bool] = ContextVar("differences", default=False)
+
+
+@contextmanager
+def differences() -> Iterator[None]:
+    """Within it maps are drawn as differences: diverging colours, nought in the middle, and axes of shares from -1 to 1."""
+    token = _differences.set(True)
+    try:
+        yield
+    finally:
+        _differences.reset(token)
+
+
+def of_differences() -> bool:
+    """Whether what is drawn now are differences."""
+    return _differences.get()
+
+
+def _span(low: float, high: float) -> tuple[float, float]:
+    """What the colours run over: as far below nought as above for differences."""
+    reach = max(abs(low), abs(high)) or 1.0
+    return (-reach, reach) if of_differences() else (low, high)
 
 
 @cache
@@ -32,20 +58,34 @@ def viridis() -> np.ndarray:
     """Colours from dark (low) to bright (high), uint8 [255, 3]."""
     anchors = np.array([[int(VIRIDIS[i + j : i + j + 2], 16) for j in (0, 2, 4)] for i in range(0, len(VIRIDIS), 6)], dtype=float)
     at = np.linspace(0, len(anchors) - 1, MISSING)
+    return _between(anchors, at)
+
+
+@cache
+def diverging() -> np.ndarray:
+    """Colours from red (low) over near-white to blue (high), uint8 [255, 3]."""
+    anchors = np.array([[int(c[j : j + 2], 16) for j in (1, 3, 5)] for c in DIVERGING], dtype=float)
+    return _between(anchors, np.linspace(0, len(anchors) - 1, MISSING))
+
+
+def _between(anchors: np.ndarray, at: np.ndarray) -> np.ndarray:
     channels = [np.interp(at, np.arange(len(anchors)), anchors[:, c]) for c in range(3)]
     return np.stack(channels, axis=1).round().astype(np.uint8)
 
 
 def png_url(values: Any, domain: tuple[float, float]) -> str:
-    """A map [rows, columns] as a PNG data URL, one pixel per cell, viridis over `domain`; outside it clipped, missing values transparent."""
+    """A map [rows, columns] as a PNG data URL, one pixel per cell, viridis over `domain`; outside it clipped, missing values transparent.
+
+    Within `differences` red to blue, over a domain as far below nought as above.
+    """
     from PIL import Image
 
     cells = np.asarray(values, dtype=float)
-    lo, hi = domain
+    lo, hi = _span(*domain)
     share = np.clip((cells - lo) / (hi - lo if hi > lo else 1.0), 0, 1)
     index = np.where(np.isfinite(cells), np.rint(np.nan_to_num(share) * (MISSING - 1)), MISSING).astype(np.uint8)
     image = Image.fromarray(index)
-    image.putpalette([*viridis().reshape(-1).tolist(), 0, 0, 0])
+    image.putpalette([*(diverging() if of_differences() else viridis()).reshape(-1).tolist(), 0, 0, 0])
     file = io.BytesIO()
     image.save(file, "PNG", transparency=MISSING, optimize=False, compress_level=6)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
@@ -120,6 +160,7 @@ def _ends(extent: float) -> list[float]:
 
 def ramp(base: alt.Chart, domain: tuple[float, float], title: str) -> alt.Chart:
     """A layer that draws nothing but the legend of the colour ramp, with both ends of its domain."""
+    domain = _span(*domain)
     legend = alt.Legend(title=title, values=list(domain), format="~g", orient="bottom", direction="horizontal", offset=4, titleLimit=320)
-    scale = alt.Scale(domain=list(domain), scheme="viridis", clamp=True)
+    scale = alt.Scale(domain=list(domain), scheme="redblue" if of_differences() else "viridis", clamp=True)
     return base.mark_square(size=0, opacity=1).encode(color=alt.Color("mean:Q", scale=scale, legend=legend))

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .data import dataset
+from .images import of_differences
 from .steps import StepAxis, cursor_rule, event_rules, thin
 from .theme import LABELS, colour, style
 
@@ -80,7 +81,7 @@ def value_axis(values: Any, title: str, *, height: int, log: bool | None = None,
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
     if percent:
-        return ValueAxis(0, 1, title, height, format=PERCENT)
+        return ValueAxis(-1 if of_differences() else 0, 1, title, height, format=PERCENT)
     positive = known[known > 0]
     if log is None:
         log = bool(known.size and (known > 0).all() and positive.max() / positive.min() >= 1000)

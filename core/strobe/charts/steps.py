@@ -16,9 +16,12 @@ from .data import dataset
 from .theme import WIDTH, look
 
 StepScale = Literal["sqrt", "log", "linear"]
+Align = Literal["step", "turn", "phase"]
+AFTER = {"sqrt": "steps after the turn (√ scale)", "log": "steps after the turn (log scale)", "linear": "steps after the turn"}
+PHASES = {-1: "start", 0: "memorised", 1: "turn", 2: "generalised", 3: "end"}
 TITLES = {"sqrt": "step (√ scale)", "log": "step (log scale)", "linear": "step (linear)"}
 LADDER = (0, 0.25, 1, 2, 4, 6, 8, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100)
-STEP_LABEL = "datum.value >= 1000 ? datum.value / 1000 + 'k' : datum.value"
+STEP_LABEL = "abs(datum.value) >= 1000 ? datum.value / 1000 + 'k' : datum.value"
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,15 @@ class StepAxis:
     last: float = 1
     width: int = WIDTH
     scale: StepScale = "sqrt"
+    align: Align = "step"
+    """`turn`: steps are counted from the turn, negative before it; `phase`: -1 start, 0 memorised, 1 turn, 2 generalised, 3 end."""
 
     def warp(self, step: Any) -> Any:
-        """Steps on the scale of the axis, before stretching to pixels."""
+        """Steps on the scale of the axis, before stretching to pixels; the same on both sides of nought."""
         step = np.asarray(step, dtype=float)
         if self.scale == "linear":
             return step
-        return np.sqrt(step) if self.scale == "sqrt" else np.log1p(step)
+        return np.sign(step) * (np.sqrt(np.abs(step)) if self.scale == "sqrt" else np.log1p(np.abs(step)))
 
     def pixel(self, step: Any) -> Any:
         """Pixels from the left end of the plot."""
@@ -44,13 +49,17 @@ class StepAxis:
 
     def ticks(self, gap: float = 30) -> list[float]:
         """Round steps at least `gap` pixels apart: 0 250 1k 2k 4k 6k 8k 10k 15k 20k 25k and their like at other lengths."""
-        unit = 10.0 ** (math.floor(math.log10(max(self.last, 1))) - 1)
-        wanted = [10.0**e for e in range(12)] if self.scale == "log" else [unit * r for r in LADDER]
+        if self.align == "phase":
+            return [at for at in PHASES if self.first <= at <= self.last]
+        unit = 10.0 ** (math.floor(math.log10(max(self.last, -self.first, 1))) - 1)
+        ladder = [10.0**e for e in range(12)] if self.scale == "log" else [unit * r for r in LADDER]
+        wanted = [0, *ladder, *(-t for t in ladder if self.first < 0)]
         kept: list[float] = []
-        for tick in sorted({float(round(t)) for t in [0, *wanted] if self.first <= round(t) <= self.last}):
-            if not kept or self.pixel(tick) - self.pixel(kept[-1]) >= gap:
+        outwards = sorted({float(round(t)) for t in wanted if self.first <= round(t) <= self.last}, key=lambda t: (abs(t), t))
+        for tick in outwards if self.first < 0 else sorted(outwards):
+            if all(abs(self.pixel(tick) - self.pixel(other)) >= gap for other in kept):
                 kept.append(tick)
-        return kept
+        return sorted(kept)
 
     def x(self, field: str = "step", *, labels: bool = True) -> alt.X:
         """The encoding. `labels=False` for all but the last of several strips that share the axis."""
@@ -58,13 +67,21 @@ class StepAxis:
         scale = alt.Scale(domain=[self.first, self.last], nice=False, zero=False, **types[self.scale])
         if not labels:
             return alt.X(f"{field}:Q", scale=scale, axis=alt.Axis(values=self.ticks(), labels=False, ticks=False, title=None))
-        return alt.X(f"{field}:Q", scale=scale, axis=alt.Axis(values=self.ticks(), labelExpr=STEP_LABEL, title=TITLES[self.scale]))
+        if self.align == "phase":
+            said = " : ".join(f"datum.value == {at} ? '{name}'" for at, name in PHASES.items()) + " : ''"
+            return alt.X(f"{field}:Q", scale=scale, axis=alt.Axis(values=self.ticks(), labelExpr=said, title="phase"))
+        title = AFTER[self.scale] if self.align == "turn" else TITLES[self.scale]
+        return alt.X(f"{field}:Q", scale=scale, axis=alt.Axis(values=self.ticks(), labelExpr=STEP_LABEL, title=title))
 
 
-def step_axis(steps: Iterable[float] = (), *, width: int = WIDTH, scale: StepScale = "sqrt") -> StepAxis:
-    """The axis that spans `steps`."""
+def step_axis(steps: Iterable[float] = (), *, width: int = WIDTH, scale: StepScale = "sqrt", align: Align = "step") -> StepAxis:
+    """The axis that spans `steps`: a run's own, or those of several runs, aligned."""
     known = [float(s) for s in steps if s is not None and not math.isnan(float(s))]
     first, last = (min(known), max(known)) if known else (0.0, 1.0)
+    if align == "phase":
+        return StepAxis(-1, 3, width, "linear", align)
+    if align == "turn":
+        return StepAxis(min(first, 0.0), max(last, 1.0), width, scale, align)
     return StepAxis(first if last > first else 0.0, max(last, 1.0), width, scale)
 
 
@@ -170,7 +187,7 @@ def _bands(events: Mapping[str, float], axis: StepAxis, height: int, bottom: boo
 def cursor_rows(cursor: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The dataset `cursor`: one row `{"step", "label"}`, none without a step. A page moves the cursor by replacing this dataset alone."""
     step = cursor.get("step")
-    return [] if step is None else [{"step": int(step), "label": f"{int(step):,}"}]
+    return [] if step is None else [{"step": step if isinstance(step, float) else int(step), "label": f"{int(step):,}"}]
 
 
 def cursor_rule(cursor: Mapping[str, Any], axis: StepAxis, *, height: int, flag: bool = True) -> list[alt.Chart]:

@@ -8,13 +8,20 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PluginError, StrobeError
+from ..errors import StrobeError, UsageError
 from ..runs.run import Run
 from ..storage.sql import named_tables, parameters
 from ..version import __version__
+from .align import Shift
+from .companions import Companions
+from .compare import pair
+from .layout import laid_out, words
 from .model import Panel, Report
+from .multiples import problem_of
+from .sizes import fitted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +66,13 @@ class Card:
     view: View | None
     problem: str = ""
     who: str = ""
+    shift: Shift | None = None
+    """From the page's steps to those of the run the card is pinned to, when they are aligned."""
+
+    @property
+    def of(self) -> str:
+        """The run whose own step it shows, when that is another than the page's."""
+        return str(self.panel.cursor["run"]) if self.shift is not None else ""
 
     @property
     def at(self) -> tuple[str, ...]:
@@ -86,13 +100,17 @@ class Card:
         """Where the picture comes from."""
         pinned = ", ".join(f"{name} {value}" for name, value in self.panel.cursor.items())
         source = f"a query of {', '.join(self.tables)}" if self.panel.sql and self.tables else ", ".join(self.tables)
-        return f"{self.panel.renderer} of {source}{f', at {pinned}' if pinned else ''}" if source else self.panel.renderer
+        said = f"{self.panel.renderer} of {source}{f', at {pinned}' if pinned else ''}" if source else self.panel.renderer
+        return "; ".join([said, *_company(self.view)])
 
     def looking(self, cursor: Mapping[str, Any]) -> View:
         """The view at a cursor; pinned coordinates win. Raises `StrobeError` when the card has none."""
         if self.view is None:
             raise StrobeError(self.problem)
-        return self.view.at(**{**{k: v for k, v in cursor.items() if v is not None}, **self.panel.cursor})
+        known = {k: v for k, v in cursor.items() if v is not None}
+        if self.shift is not None and "step" in known:
+            known["step"] = self.shift.step(known["step"])
+        return self.view.at(**{**known, **self.panel.cursor})
 
     def draw(self, cursor: Mapping[str, Any], theme: str = LIGHT, *, validate: bool = True) -> Drawing:
         """The chart at a cursor, in one of the themes. `validate=False` skips Altair's check, once a chart of the same renderer has passed it."""
@@ -108,15 +126,18 @@ class Card:
             return Drawing({}, {}, f"{self.who} failed: {type(e).__name__}: {e}")
 
     def as_of(self, cursor: Mapping[str, Any]) -> int | None:
-        """The earlier step whose rows are shown because there are none at the cursor's; None when there are, or when all steps are shown."""
-        if self.view is None or self.panel.sql or "step" in self.view.renderer.over or cursor.get("step") is None:
+        """The earlier step whose rows are shown because there are none at the cursor's; None when there are, or when all steps are shown.
+
+        Of a card that is pinned to another run, `of`, the step of that run which is shown.
+        """
+        if self.view is None or self.view.shown is not None or self.panel.sql or "step" in self.view.renderer.over or cursor.get("step") is None:
             return None
         view = self.looking(cursor)
         try:
             shown = self.view.workspace.step_shown(view.table, view.cursor)
         except StrobeError:
             return None
-        return None if shown is None or shown == view.cursor["step"] else shown
+        return None if shown is None or (shown == view.cursor["step"] and self.shift is None) else shown
 
     def rows(self, cursor: Mapping[str, Any]) -> pd.DataFrame:
         """The rows that are drawn, arrays left out. Raises `StrobeError` when there are none to read."""
@@ -131,21 +152,17 @@ class Group:
     description: str
     cards: tuple[Card, ...]
     level: int = 0
+    markdown: str = ""
 
 
-def resolve(workspace: Workspace, report: Report, run: str | Run) -> list[Group]:
-    """The report's sections as cards, numbered through. Never raises for a panel."""
+def resolve(workspace: Workspace, report: Report, run: str | Run, companions: Companions | None = None) -> list[Group]:
+    """The report's sections as cards, numbered through, repeated ones written out. Never raises for a panel."""
     run = workspace.run(run)
-    numbers = iter(range(1, len(report.panels) + 1))
-
-    def cards(panels: Iterable[Panel]) -> tuple[Card, ...]:
-        return tuple(_card(workspace, run, next(numbers), panel) for panel in panels)
-
-    groups = []
-    for section in report.sections:
-        groups.append(Group(section.title, section.description, cards(section.panels)))
-        groups += [Group(group.title, group.description, cards(group.panels), level=1) for group in section.groups]
-    return groups
+    company, numbers = companions or Companions(workspace, report, run), count(1)
+    return [
+        Group(block.title, block.description, tuple(_card(company, next(numbers), panel) for panel in block.panels), block.level, block.markdown)
+        for block in laid_out(report, company.values)
+    ]
 
 
 def cards_of(groups: Iterable[Group]) -> list[Card]:
@@ -179,27 +196,72 @@ def parted(spec: Mapping[str, Any]) -> Drawing:
 # --- one panel ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def _card(workspace: Workspace, run: Run, number: int, panel: Panel) -> Card:
-    card = Card(number, panel, panel.title or _words(panel.table or (panel.sql and "query") or panel.renderer), panel.how_to_read, None)
+def _card(company: Companions, number: int, panel: Panel) -> Card:
+    workspace, run = company.workspace, company.run
+    card = Card(number, panel, panel.title or words(panel.table or (panel.sql and "query") or panel.renderer), panel.how_to_read, None)
     try:
-        plugin = workspace.registry.get("renderer", panel.renderer) if ".py:" not in panel.renderer else workspace.registry.add_file(panel.renderer)
-        renderer = workspace.renderer(plugin.name, panel.settings)
-        view = workspace.view(renderer, run, panel.table, slots=panel.slots, follow=panel.follow, sql=panel.sql)
-    except PluginError as e:
-        return replace(card, problem=str(e))
+        plugin = installed(workspace, company.report, panel)
+        renderer = fitted(workspace.renderer(plugin.name, panel.settings), panel)
+        shift = company.shift(str(panel.cursor["run"])) if "run" in panel.cursor else None
+        view = workspace.view(renderer, run, panel.table, slots=panel.slots, follow=panel.follow, sql=panel.sql).at(**panel.cursor)
+        if panel.compare and (problem := problem_of(renderer, panel.compare)):
+            raise UsageError(problem)
+        view = replace(view, shown=company.together(panel.compare)) if panel.compare else view
     except StrobeError as e:
-        return replace(card, problem=f"{e}. {_remedy(panel)}")
-    return replace(card, view=view, how_to_read=panel.how_to_read or _meaning(workspace, plugin, panel), who=plugin.who)
+        return replace(card, problem=str(e))
+    return replace(
+        card,
+        title=_titled(card.title, view),
+        view=view,
+        how_to_read=panel.how_to_read or _meaning(workspace, plugin, panel),
+        who=plugin.who,
+        shift=shift,
+    )
 
 
-def _remedy(panel: Panel) -> str:
-    return f"`strobe plugins show {panel.renderer}` tells what is installed; if {panel.renderer!r} comes with a package, `pip install` that package."
+def _titled(title: str, view: View) -> str:
+    """With the two runs of a difference."""
+    if view.shown is None or view.shown.mode != "difference":
+        return title
+    return f"{title}: {' − '.join(pair(view.shown, view.cursor))}"
 
 
-def _words(name: str) -> str:
-    """`loss_curves` -> `Loss curves`."""
-    words = name.rpartition(":")[2].replace("_", " ")
-    return words[:1].upper() + words[1:]
+def installed(workspace: Workspace, report: Report, panel: Panel) -> Plugin:
+    """The plugin of a panel's renderer. Raises `UsageError` that says what to install; a report names no files, whoever wrote it."""
+    if ".py:" in panel.renderer:
+        raise UsageError(f"renderer {panel.renderer!r} is a file, and a report brings no code: install it as a package, and name it")
+    try:
+        return workspace.registry.get("renderer", panel.renderer)
+    except UsageError as e:
+        if missing := unmet(report.requires):
+            wanted = " ".join(f"'{line}'" if re.search(r"[<>\s;]", line) else line for line in missing)
+            raise UsageError(f"renderer {panel.renderer!r} is not installed: `pip install {wanted}`") from e
+        remedy = f"`strobe plugins list` tells what is installed; if {panel.renderer!r} comes with a package, `pip install` that package"
+        raise UsageError(f"{e}. {remedy}.") from e
+
+
+def unmet(requires: Iterable[str]) -> list[str]:
+    """The requirements of a report that are not installed, or not in a version that will do."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from packaging.requirements import Requirement
+
+    def met(requirement: Requirement) -> bool:
+        try:
+            return requirement.specifier.contains(version(requirement.name), prereleases=True)
+        except PackageNotFoundError:
+            return False
+
+    return [line for line in requires if not met(Requirement(line))]
+
+
+def _company(view: View | None) -> list[str]:
+    """Which runs a chart of several is of, and which could not be aligned."""
+    if view is None or view.shown is None:
+        return []
+    by = {"step": "", "turn": ", aligned at the turn", "phase": ", aligned by their phases"}[view.shown.align]
+    of = f"{len(view.shown.runs)} runs{by}" if view.shown.mode != "difference" else by.removeprefix(", ")
+    return [of] * bool(of) + [f"{run} is left out: it {why}" for run, why in view.shown.left_out.items()]
 
 
 def _meaning(workspace: Workspace, renderer: Plugin, panel: Panel) -> str:

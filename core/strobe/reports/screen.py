@@ -9,6 +9,7 @@ from ..errors import StrobeError
 from ..runs.run import Run
 from .bookmarks import bookmarks
 from .cards import Card, Group, cards_of
+from .markdown import to_html
 from .moments import events_of, metrics_at, opening_step
 
 if TYPE_CHECKING:
@@ -38,7 +39,14 @@ def model(workspace: Workspace, run: Run, groups: Sequence[Group], cursor: Mappi
 
 
 def section(group: Group) -> dict[str, Any]:
-    return {"title": group.title, "description": group.description, "folded": len(group.cards) > FOLD, "cards": [described(c) for c in group.cards]}
+    return {
+        "title": group.title,
+        "description": group.description,
+        "html": to_html(group.markdown),
+        "level": group.level,
+        "folded": len(group.cards) > FOLD,
+        "cards": [described(c) for c in group.cards],
+    }
 
 
 def described(card: Card) -> dict[str, Any]:
@@ -50,7 +58,8 @@ def described(card: Card) -> dict[str, Any]:
         "how": card.how_to_read,
         "footnote": card.footnote,
         "renderer": card.panel.renderer,
-        "width": card.panel.width,
+        "width": card.panel.width if isinstance(card.panel.width, str) else f"w{card.panel.width}",
+        "of": card.of,
         "at": list(card.at),
         "pinned": "step" in card.panel.cursor,
         "picks": [[pick.field, pick.to or pick.field] for pick in renderer.picks] if renderer else [],

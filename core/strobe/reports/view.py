@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError
 from ..frame import Frame
 from ..renderer import Renderer
+from .compare import Together, frame_of
+from .multiples import chart_of
 
 if TYPE_CHECKING:
     from ..workspace import Workspace
@@ -30,6 +32,8 @@ class View:
     """Coordinates the rows are cut at, besides those the renderer names."""
     sql: str = ""
     """A query whose rows are drawn instead of a table's."""
+    shown: Together | None = None
+    """The runs that are shown with each other, when they are several."""
 
     def at(self, **cursor: Any) -> View:
         """The same view with other coordinates."""
@@ -38,12 +42,14 @@ class View:
     @property
     def frame(self) -> Frame:
         """The rows at the cursor."""
+        if self.shown is not None:
+            return frame_of(self.workspace, self.renderer, self.table, self.cursor, self.slots, self.follow, self.shown, self.sql)
         return self.workspace.frame(self.renderer, self.table, self.cursor, self.slots, self.follow, self.sql)
 
     @property
     def chart(self) -> Any:
         """The Altair chart."""
-        return self.renderer.render(self.frame)  # type: ignore[attr-defined]
+        return self.renderer.render(self.frame) if self.shown is None else chart_of(self)  # type: ignore[attr-defined]
 
     def save(self, path: str | Path, *, scale: float = 2.0) -> Path:
         """Write PNG, SVG, PDF, HTML (offline) or the Vega-Lite JSON, by the file's suffix."""
