@@ -52,7 +52,7 @@ def test_a_statement_that_would_change_something_is_refused_by_name(workspace: W
 )
 def test_files_and_the_network_are_out_of_reach(workspace: Workspace, tmp_path: Path, source: str) -> None:
     (tmp_path / "secret.csv").write_text("a\n1\n")
-    with pytest.raises(UsageError, match=r"reads the tables of this workspace, no files|disabled|Permission"):
+    with pytest.raises(UsageError, match=r"reads the tables of this workspace, no files"):
         ask(workspace, f"select * from {source.format(tmp_path / 'secret.csv')}")
 
 

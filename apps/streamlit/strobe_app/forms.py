@@ -80,13 +80,13 @@ class Form:
 # --- from the schema -------------------------------------------------------------------------------------------------------------------------
 
 
-def fields(cls: type[BaseModel], defaults: Mapping[str, Any] | None = None) -> list[Field]:
-    """The settings of a model, in their order; `defaults` (in JSON) stand for the model's own."""
+def fields(cls: type[BaseModel], defaults: Mapping[str, Any] | None = None, *, sweep: bool = True) -> list[Field]:
+    """The settings of a model, in their order; `defaults` (in JSON) stand for the model's own; `sweep`: a number may be several."""
     properties = cls.model_json_schema().get("properties", {})
-    return [_field(name, schema, (defaults or {}).get(name, schema.get("default"))) for name, schema in properties.items()]
+    return [_field(name, schema, (defaults or {}).get(name, schema.get("default")), sweep) for name, schema in properties.items()]
 
 
-def _field(name: str, schema: Mapping[str, Any], default: Any) -> Field:
+def _field(name: str, schema: Mapping[str, Any], default: Any, sweep: bool) -> Field:
     inner, nullable = _without_null(schema)
     kind, items = _kind(inner), ()
     if kind == "list":
@@ -94,9 +94,8 @@ def _field(name: str, schema: Mapping[str, Any], default: Any) -> Field:
         if not set(items) <= {"whole", "number", "text"} or any("$ref" in item for item in [inner.get("items", {})]):
             kind = "text"
     choice = kind in ("choice", "switch")
-    return Field(
-        name, kind, default if choice else shown(default), _help(schema, inner, kind, nullable), tuple(inner.get("enum", ())), items, nullable
-    )
+    help_ = _help(schema, inner, kind, nullable, sweep)
+    return Field(name, kind, default if choice else shown(default), help_, tuple(inner.get("enum", ())), items, nullable)
 
 
 def _without_null(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
@@ -112,12 +111,13 @@ def _kind(schema: Mapping[str, Any]) -> str:
     return {"integer": "whole", "number": "number", "boolean": "switch", "array": "list"}.get(schema.get("type", ""), "text")
 
 
-def _help(schema: Mapping[str, Any], inner: Mapping[str, Any], kind: str, nullable: bool) -> str:
+def _help(schema: Mapping[str, Any], inner: Mapping[str, Any], kind: str, nullable: bool, sweep: bool) -> str:
     """Description, bounds, and how to write several values."""
     said = [schema.get("description", "")]
     said += [", ".join(f"{words} {inner[bound]:,}" for bound, words in BOUNDS.items() if bound in inner)]
     said += ["empty: none" if nullable else ""]
-    said += [{"whole": "commas make a sweep", "number": "commas make a sweep", "list": "separated by commas"}.get(kind, "")]
+    several = "commas make a sweep" if sweep else ""
+    said += [{"whole": several, "number": several, "list": "separated by commas"}.get(kind, "")]
     return "; ".join(part for part in said if part).replace("*", "\\*").replace("[", "\\[")  # it is shown as Markdown
 
 
@@ -244,7 +244,7 @@ def _said(error: Mapping[str, Any]) -> str:
 def show(cls: type[BaseModel], key: str, defaults: Mapping[str, Any] | None = None, *, sweep: bool = True) -> Form:
     """Draw the widgets, and return what they hold. `sweep=False`: one value per setting."""
     form = Form(cls)
-    for line in lines(fields(cls, defaults)):
+    for line in lines(fields(cls, defaults, sweep=sweep)):
         spans = [f.span for f in line]
         for column, f in zip(st.columns([*spans, *[1] * (COLUMNS - sum(spans))]), line, strict=False):
             with column:

@@ -207,7 +207,7 @@ def _tables(workspace: Workspace) -> str:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """Extension types as the lists they are stored as, of variable length: runs of different sizes fit one view."""
+    """Extension types as the lists they are stored as, of variable length: runs of different sizes fit one view; types that DuckDB has."""
     import pyarrow as pa
 
     columns = {}
@@ -220,5 +220,7 @@ def _plain(table: pa.Table) -> pa.Table:
                 else pa.chunked_array([c.storage for c in column.chunks], f.type.storage_type)
             )
             column = storage.cast(pa.list_(f.type.storage_type.value_type))
+        if pa.types.is_list(column.type) and pa.types.is_float16(column.type.value_type):
+            column = column.cast(pa.list_(pa.float32()))  # DuckDB knows no half precision
         columns[f.name] = column
     return pa.table(columns)

@@ -1,0 +1,108 @@
+"""Where a panel's picture comes from: its rows, the SQL and the Python that give the same, and files of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+from ..storage.sql import filled, literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .cards import Card
+    from .view import View
+
+TYPES = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
+"""Formats that rows are written in, and how they are announced."""
+
+
+def sql_of(card: Card, cursor: Mapping[str, Any]) -> str:
+    """A query for `Workspace.sql` that gives the rows a panel draws at a cursor; tables that are read besides come as comments.
+
+    Raises `StrobeError` when the panel has no rows, and for a pinned probe: views are of the default one.
+    """
+    view = card.looking(cursor)
+    if view.sql:
+        return filled(view.sql, view.cursor)
+    table, *others = card.tables
+    if view.cursor.get("probe"):
+        raise UsageError(f"no SQL: views are of the default probe, and this panel is of {view.cursor['probe']!r}")
+    also = [f"-- and, whole: {_query(other, _of_run(view, other))}" for other in others]
+    return "\n".join([_query(table, [*_of_run(view, table), *_at_step(view, table), *_at_coordinates(view)]), *also])
+
+
+def python_of(card: Card, cursor: Mapping[str, Any]) -> str:
+    """Three lines for a notebook that draw a panel at a cursor."""
+    view, panel = card.looking(cursor), card.panel
+    renderer = f"workspace.renderer({panel.renderer!r}, {panel.settings!r})" if panel.settings else repr(panel.renderer)
+    places = {name: value for name, value in view.cursor.items() if name in ("step", *card.at, *panel.cursor) and name != "run" and value is not None}
+    options = {"slots": dict(view.slots), "follow": list(view.follow), "sql": view.sql, **places}
+    words = [renderer, repr(str(view.cursor["run"])), *([repr(view.table)] if view.table else [])]
+    words += [f"{name}={value!r}" for name, value in options.items() if value or name in places]
+    return _three(view, f"workspace.view({', '.join(words)}).chart")
+
+
+def python_of_rows(card: Card, sql: str) -> str:
+    """Three lines for a notebook that give the rows of a query."""
+    return _three(card.looking({}), f"workspace.sql({sql!r})")
+
+
+def rows_of(card: Card, cursor: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows a panel draws, arrays and all. Raises `StrobeError` when there are none to read."""
+    return card.looking(cursor).frame.data
+
+
+def as_csv(rows: pd.DataFrame) -> bytes:
+    """Rows as CSV; an array is written as JSON."""
+    texts = {name: rows[name].map(_text) for name in rows.columns if rows[name].dtype == object}
+    return rows.assign(**texts).to_csv(index=False).encode()
+
+
+def as_parquet(rows: pd.DataFrame) -> bytes:
+    """Rows as Parquet; arrays are (nested) lists."""
+    import pyarrow.parquet as pq
+
+    from ..storage.tables import ResultTable
+
+    buffer = BytesIO()
+    pq.write_table(ResultTable(rows).arrow(), buffer)
+    return buffer.getvalue()
+
+
+WRITERS = {"csv": as_csv, "parquet": as_parquet}
+
+
+def _text(value: Any) -> Any:
+    return json.dumps(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def _three(view: View, last: str) -> str:
+    return f"from strobe import Workspace\nworkspace = Workspace({str(view.workspace.root.resolve())!r})\n{last}"
+
+
+def _query(table: str, conditions: list[str]) -> str:
+    return f"select * from {table}" + (f" where {' and '.join(conditions)}" if conditions else "")
+
+
+def _of_run(view: View, table: str) -> list[str]:
+    """Tables that look at all runs together are not cut at one."""
+    cls = None if table == "metrics" else view.workspace.registry.analyzer(table)
+    whole = cls is not None and (cls.scope == "runs" or "run" not in cls.engine_columns())
+    return [] if whole else [f"run = {literal(str(view.cursor['run']))}"]
+
+
+def _at_step(view: View, table: str) -> list[str]:
+    if "step" in view.renderer.over:
+        return []
+    step = view.workspace.step_shown(table, view.cursor)
+    return [] if step is None else [f"(step = {step} or step is null)"]
+
+
+def _at_coordinates(view: View) -> list[str]:
+    columns = view.frame.schema.columns
+    names = [name for name in dict.fromkeys((*view.renderer.at, *view.follow)) if name in columns and view.cursor.get(name) is not None]
+    return [f"{name} = {literal(view.cursor[name])}" for name in names]
