@@ -6,8 +6,8 @@
 # make faults          kill a training 200 times at random moments; it must end bitwise as if it had not been (N=200)
 # make bench           the figures of docs/benchmarks.md
 # make bench-analyzers CPU and bytes of every analyzer, printed and written into docs/measures.md
-# make frontend        build the board's script (core/strobe/page/board.js) from apps/streamlit/frontend; needs node
-# make frontend-check  the same into a temporary file, which must be the committed one; nothing to check where there is no node
+# make frontend        build the board's scripts (core/strobe/page/*.js) from apps/streamlit/frontend; needs node
+# make frontend-check  the same into a temporary folder: they must be the committed ones; nothing to check where there is no node
 # make bench-ui        18 panels: browser time per step of the board, beside plain charts
 # make check-real DATA=DIR   every reference value of a folder of real checkpoints
 # make check-story DATA=DIR  the story of a real run, read off its tables
@@ -71,8 +71,8 @@ frontend:
 
 frontend-check:
 	@if command -v npm >/dev/null; then \
-	  cd $(FRONTEND) && npm ci --silent --no-audit --no-fund && out=$$(mktemp) && node build.mjs $$out && \
-	  { cmp $$out ../../../core/strobe/page/board.js || { echo 'core/strobe/page/board.js is not what its sources give: make frontend' >&2; exit 1; }; }; \
+	  cd $(FRONTEND) && npm ci --silent --no-audit --no-fund && out=$$(mktemp -d) && node build.mjs $$out && for file in board.js scene.js; do \
+	  cmp $$out/$$file ../../../core/strobe/page/$$file || { echo "core/strobe/page/$$file is not what its sources give: make frontend" >&2; exit 1; }; done; \
 	else echo 'frontend-check: no node here, nothing checked'; fi
 
 bench-ui: environment

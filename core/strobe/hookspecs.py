@@ -149,7 +149,9 @@ class RendererSpecs:
 
     @hookspec
     def render(self, frame: Frame) -> Any:
-        """Draw the rows at the cursor and return an `altair.Chart`. The specification must not contain cursor values.
+        """Draw the rows at the cursor and return an `altair.Chart`, or a `charts.Scene3D` for what is truly three-dimensional.
+
+        The specification must not contain cursor values: a page moves the cursor by replacing the dataset `cursor`.
 
         :param frame: `data` (rows), `array(name)` (arrays in shape), `column(slot)`, `others` (further tables consumed), `schema`.
         """
@@ -198,7 +200,8 @@ class EngineSpecs:
 
     @hookspec
     def before_step(self, step: int, parameters: dict[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> None:
-        """An intervention, called before each training step of a run that names it.
+        """An intervention, called before each training step of a run that names it (`--intervene NAME`). A class that is a pydantic model has
+        settings: `--intervene NAME:start=500,strength=0.1`; they are part of the run's identity.
 
         :param step: the step about to be taken.
         :param parameters: canonical name -> parameter.

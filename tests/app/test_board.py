@@ -71,6 +71,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
     report("neurons", Panel(renderer="neuron_clusters"), Panel(renderer="neuron_map"))
     by_head = Panel(renderer="line_over_steps", table="head_frequency", follow=["head"], slots={"y": "fraction"})
     report("heads", Panel(renderer="head_spectrum"), by_head)
+    report("turned", Panel(renderer="trajectory_3d"))
     bad = Panel(renderer=f"{folder / 'bad.py'}:Bad", table="weight_norms")
     report("broken", Panel(renderer="loss_curves"), bad, Panel(renderer="nothing_like_it"))
     return workspace, folder
@@ -445,3 +446,82 @@ def test_plain_charts_take_over_when_the_board_cannot_load(reader: Reader) -> No
     expect(reader.tab.get_by_test_id("stAlert").first).to_contain_text("The board could not be loaded", timeout=PATIENCE)
     expect(reader.tab.locator(".st-key-card-1 .vega-embed .marks").first).to_be_visible(timeout=PATIENCE)
     reader.problems.clear()  # the browser's own complaint about the script that was held back
+
+
+# --- scenes ------------------------------------------------------------------------------------------------------------------------------------
+
+DOT = """() => { const view = strobe.board.panels[0].view, box = view.canvas.getBoundingClientRect();
+  const dot = view.dots.find((d) => d.row.step === 10); return [box.x + dot.x, box.y + dot.y]; }"""
+
+
+def turn_and_click(tab: Page) -> None:
+    """A drag turns the scene and moves nothing else; a click on a dot moves the step, and the ring with it; what was turned stays."""
+    tab.wait_for_function("strobe.board.panels[0].view?.painted", timeout=PATIENCE)
+    camera = "({...strobe.board.panels[0].camera})"
+    before, step = tab.evaluate(camera), tab.evaluate("strobe.store.cursor.step")
+    assert before["azimuth"] == pytest.approx(35)
+    box = tab.locator("#card-1 canvas").bounding_box()
+    assert box
+    tab.mouse.move(box["x"] + 60, box["y"] + 60)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 100, box["y"] + 90, steps=4)
+    tab.mouse.up()
+    turned = tab.evaluate(camera)
+    assert turned["azimuth"] < before["azimuth"] - 10
+    assert turned["elevation"] > before["elevation"] + 5
+    assert tab.evaluate("strobe.store.cursor.step") == step
+    tab.wait_for_timeout(50)  # a frame
+    x, y = tab.evaluate(DOT)
+    tab.mouse.click(x, y)
+    tab.wait_for_function("strobe.store.cursor.step === 10 && strobe.board.panels[0].view.datasets.cursor[0].step === 10", timeout=PATIENCE)
+    assert tab.evaluate(camera) == turned
+
+
+def test_a_scene_is_turned_and_clicked(reader: Reader) -> None:
+    scripts: list[str] = []
+    reader.tab.on("request", lambda request: scripts.append(request.url) if "/api/scene" in request.url else None)
+    reader.open("few")
+    assert scripts == []  # no page pays for what it does not show
+    reader.open("turned", step=20)
+    assert len(scripts) == 1
+    turn_and_click(reader.tab)
+    marked = "strobe.board.panels[0].view.marked.map(Math.round)"
+    first = reader.tab.evaluate(marked)
+    reader.key("ArrowRight", 20)
+    reader.tab.wait_for_function(f"({marked}).join() !== '{','.join(map(str, first))}'", timeout=PATIENCE)
+    place = "(() => { const v = strobe.board.panels[0].view; const [x, y] = v.see(v.placed.at(-1).rows[4].place); return [x, y]; })()"
+    reader.tab.dblclick("#card-1 canvas", position={"x": 5, "y": 5})
+    seen = reader.tab.evaluate(place)
+    assert seen == pytest.approx(_projected(reader), abs=0.5)  # the picture in the browser and the one on paper look from the same side
+
+
+def _projected(reader: Reader) -> list[float]:
+    """Where the last dot lies in the projected chart, px."""
+    spec = reader.tab.evaluate("(() => { const v = strobe.board.panels[0].view; return {scene: v.spec, datasets: v.datasets}; })()")
+    from strobe.charts.scene import REACH, flat
+
+    chart = flat(spec["scene"], spec["datasets"]).to_dict()
+    (row,) = [r for r in chart["datasets"]["path"] if r["step"] == 30]
+    width, height = chart["width"], chart["height"]
+    return [width / 2 + row["across"] / REACH * height / 2, height / 2 - row["up"] / REACH * height / 2]
+
+
+def test_a_scene_in_a_file(small, browser: Browser, tmp_path: Path) -> None:
+    from strobe.export.html import write_html
+    from strobe.reports.report import find
+
+    workspace, _ = small
+    file = write_html(workspace, find(workspace, "turned", "small"), "small", tmp_path / "turned.html")
+    tab = browser.new_page()
+    problems: list[str] = []
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("request", lambda request: problems.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+    tab.goto(file.as_uri())
+    turn_and_click(tab)
+    assert problems == []
+    tab.close()
+
+
+def test_without_the_board_a_scene_is_a_chart(reader: Reader) -> None:
+    reader.tab.goto(f"{reader.address}/?run=small&report=turned&board=0")
+    expect(reader.tab.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first).to_be_visible(timeout=PATIENCE)

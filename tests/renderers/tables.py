@@ -62,9 +62,13 @@ def tables(p: int, *, neurons: int = 32, heads: int = 4) -> dict[str, pd.DataFra
         "trajectory_loops": _loops(),
         "dimensionality_threshold": _dates(),
         "run_summary": _runs(rng),
-        "anomalies": pd.DataFrame(
-            [{"run": "r1", "column": "n_lost", "anomalous": True, "rank": 1}, {"run": "r", "column": "turn", "anomalous": False}]
+        "anomalies": _anomalies(),
+        "shared_trajectory": pd.DataFrame(
+            [row | {"run": r} for j, r in enumerate(("r", "r1")) for i, s in enumerate(STEPS) for row in _path(i + j, s)]
         ),
+        "run_groups": _groups(),
+        "parameter_pca": pd.DataFrame([_cloud(s, p, rng) for s in STEPS]),
+        "turn_predictors": _predictors(),
         "run_correlations": pd.DataFrame([{"x": "turn", "y": "generalised", "runs": 5, "rho": 0.9, "low": 0.5, "high": 1.0, "excludes_zero": True}]),
         **_landscape(rng),
         "parameter_velocity": pd.DataFrame(
@@ -337,6 +341,33 @@ def _runs(rng: np.random.Generator) -> pd.DataFrame:
         for i, r in enumerate(("r", "r1", "r2"))
     ]
     return pd.DataFrame([*runs, {"run": "dead", "varying": "seed=9", "key_frequencies": None}])
+
+
+def _anomalies() -> pd.DataFrame:
+    lost = {"run": "r1", "column": "n_lost", "anomalous": True, "rank": 1, "z": 8.0, "value": 1.0, "null_rate": 0.0, "why": "1 is above its 5 peers"}
+    turn = lost | {"run": "r", "column": "turn", "anomalous": False, "rank": 1, "z": -0.5, "why": "in line"}
+    nothing = {"anomalous": False, "z": None, "rank": None, "value": None, "null_rate": None, "why": "has none"}
+    missing = lost | nothing | {"column": "generalised", "anomalous": True, "why": "has none; all 5 peers do"}
+    return pd.DataFrame([lost, turn, missing, turn | nothing]).astype({"z": float, "rank": "Int64", "value": float, "null_rate": float})
+
+
+def _groups() -> pd.DataFrame:
+    more = {"runs": 6, "known": 6, "deviation": 90.0, "low": 800.0, "high": 1100.0, "kind": "consistent", "between": 0.8, "between_null": 0.3}
+    groups = (("all", "all"), ("fraction", "0.5"), ("fraction", "0.7"))
+    rows = [{"parameter": n, "group": g, "column": c, "mean": 900.0 + i, **more} for n, g in groups for i, c in enumerate(("turn", "generalised"))]
+    return pd.DataFrame([*rows, rows[0] | {"column": "n_keys", "mean": None}])
+
+
+def _cloud(step: int, p: int, rng: np.random.Generator) -> dict[str, Any]:
+    places = {name: rng.standard_normal(p) for name in ("first", "second", "third")}
+    return {"step": step, "parameter": "embed.W_E", "points": p, "first_share": 0.5, "shares": np.array([0.5, 0.3, 0.1]), **places}
+
+
+def _predictors() -> pd.DataFrame:
+    date = {"onset": 500.0, "half": 1400.0, "half_lower": 500, "half_upper": 2000, "half_minus_turn": -100.0, "order": "around"}
+    pairs = [(n, s) for n in ("blocks.0.mlp.W_in", "unembed.W_U") for s in ("participation_ratio_sigma", "spectral_gap")]
+    rows = [{"parameter": n, "signal": s, **date} for n, s in pairs]
+    return pd.DataFrame([*rows, {"parameter": "embed.W_E", "signal": "stable_rank"}])
 
 
 UNITS = {"participation_ratio_sigma": "1", "participation_ratio_lambda": "1", "full_loss": "nats"}

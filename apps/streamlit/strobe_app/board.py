@@ -72,6 +72,7 @@ def described(frames: Frames, run: str, report: str, theme: str) -> dict[str, An
         "stamp": page.stamp,
         "place": f"{run} {report} {theme}",
         "frames": routes.FRAMES,
+        "scene": routes.script("scene")[0],
         "query": {"run": run, "report": report, "theme": theme},
         "address": {"run": run, "report": report},
     }

@@ -71,11 +71,12 @@ def _chart(card: Card, drawing: Drawing) -> None:
 
 
 def for_streamlit(drawing: Drawing) -> dict[str, Any]:
-    """A copy of the specification with what Streamlit's way of passing it on needs.
+    """A copy of the specification with what Streamlit's way of passing it on needs; a scene is projected.
 
-    It would squeeze axes and labels into the width of the plot, unless told to pad; and it sends rows as Arrow, where a list (the lines of a text, in
-    Vega) does not survive: lists travel as one text, and are split again in the browser.
+    Streamlit would squeeze axes and labels into the width of the plot, unless told to pad; and it sends rows as Arrow, where a list (the lines of a
+    text, in Vega) does not survive: lists travel as one text, and are split again in the browser.
     """
+    drawing = drawing.flat
     spec = {"autosize": "pad", **copy.deepcopy(dict(drawing.spec))}
     lists = {name: {k for row in rows for k, v in row.items() if isinstance(v, list)} for name, rows in drawing.datasets.items()}
     _split_again(spec, lists)

@@ -1,4 +1,4 @@
-"""Routes beside the page, on its port: frames of cards, and the board's script."""
+"""Routes beside the page, on its port: frames of cards, and the board's scripts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
 FRAMES = "api/frames"
-SCRIPT = "api/board"
+SCRIPTS = ("board", "scene")
+"""The board, and what draws scenes, which is fetched with the first one."""
 FOR_EVER = "public, max-age=31536000, immutable"
 serving: list[str] = []
 """The workspace these routes serve; empty where Streamlit runs the page without them, as in its test harness."""
@@ -31,10 +32,10 @@ def frames_of(folder: str) -> Frames:
 
 
 @cache
-def script() -> tuple[str, bytes]:
-    """The board's script, and the name under which it may be kept for ever."""
-    content = files("strobe").joinpath("page", "board.js").read_bytes()
-    return f"{SCRIPT}/{hashlib.sha256(content).hexdigest()[:20]}.js", content
+def script(name: str = "board") -> tuple[str, bytes]:
+    """The address under which one of the scripts may be kept for ever, and its content."""
+    content = files("strobe").joinpath("page", f"{name}.js").read_bytes()
+    return f"api/{name}/{hashlib.sha256(content).hexdigest()[:20]}.js", content
 
 
 def routes(folder: str) -> list[Route]:
@@ -42,7 +43,7 @@ def routes(folder: str) -> list[Route]:
     from starlette.routing import Route
 
     serving[:] = [folder]
-    return [Route(f"/{FRAMES}/{{stamp}}", _answering(folder)), Route(f"/{script()[0]}", _send_script)]
+    return [Route(f"/{FRAMES}/{{stamp}}", _answering(folder)), *(Route(f"/{script(name)[0]}", _sending(name)) for name in SCRIPTS)]
 
 
 def _answering(folder: str) -> Callable[[Request], Response]:
@@ -77,7 +78,7 @@ def _frame(frames: Frames, request: Request) -> bytes:
     return frames.frame(run, report, theme, request.path_params["stamp"], cursor, cards).encode()
 
 
-def _send_script(request: Request) -> Response:
+def _sending(name: str) -> Callable[[Request], Response]:
     from starlette.responses import Response
 
-    return Response(script()[1], media_type="text/javascript", headers={"Cache-Control": FOR_EVER})
+    return lambda request: Response(script(name)[1], media_type="text/javascript", headers={"Cache-Control": FOR_EVER})

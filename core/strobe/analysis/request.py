@@ -17,7 +17,7 @@ from .plan import Bound, Forecast, Preview, RunFacts, capture, not_applicable, r
 from .work import Recipe
 
 if TYPE_CHECKING:
-    from ..plugin import Plugin as PluginBase
+    from pydantic import BaseModel
 
 Settings = Mapping[str, Mapping[str, Any]]
 """Analyzer -> its settings."""
@@ -25,7 +25,7 @@ Wanted = Iterable["str | Analyzer | type[Analyzer]"]
 """Names, classes or instances of analyzers, or files as `./mine.py:Mine`."""
 
 
-def configured(cls: type[PluginBase], who: str, settings: Mapping[str, Any]) -> Any:
+def configured(cls: type[BaseModel], who: str, settings: Mapping[str, Any]) -> Any:
     """An instance with settings; `UsageError` naming the setting, with the nearest known one."""
     for name in settings:
         if name not in cls.model_fields:

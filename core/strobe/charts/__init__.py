@@ -1,4 +1,4 @@
-"""What renderers draw with: themes, colours, step axes with events and cursor, labelled lines, maps as images, words.
+"""What renderers draw with: themes, colours, step axes with events and cursor, labelled lines, maps as images, scenes in three dimensions, words.
 
 Importing it makes the themes `strobe` and `strobe_dark` known to Altair, enables the first unless another theme was chosen, and lifts Altair's
 limit of 5,000 rows: so a chart looks the same in a report, a notebook and a file.
@@ -10,6 +10,7 @@ from .colours import OTHER, FrequencyColours, categories, frequency_colours
 from .data import Dataset, dataset, records
 from .images import differences, diverging, heatmap, image_rows, of_differences, png_url, ramp, viridis, whole_pixels
 from .lines import LOG_LABEL, Line, ValueAxis, end_labels, room, spread, step_lines, strip, strips, value_axis
+from .scene import Line3D, Points3D, Scene3D, project
 from .steps import Placed, StepAxis, StepScale, cursor_rows, cursor_rule, event_rules, event_steps, place_labels, step_axis, thin
 from .theme import DARK, LABELS, LIGHT, WIDTH, active, colour, look, register, style, theme, use
 from .words import described, note, number, text_grid
@@ -24,7 +25,10 @@ __all__ = [
     "Dataset",
     "FrequencyColours",
     "Line",
+    "Line3D",
     "Placed",
+    "Points3D",
+    "Scene3D",
     "StepAxis",
     "StepScale",
     "ValueAxis",
@@ -49,6 +53,7 @@ __all__ = [
     "of_differences",
     "place_labels",
     "png_url",
+    "project",
     "ramp",
     "records",
     "register",

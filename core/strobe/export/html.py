@@ -109,7 +109,8 @@ def _page(report: Report, run: Run, groups: Sequence[Group], data: Mapping[str, 
         "footer": html.escape(footer),
         "contents": "".join(f'<a href="#card-{c.number}"><span>{c.number}</span>{html.escape(c.title)}</a>' for c in cards_of(groups)),
         "style": _style(theme),
-        "script": _resource("board.js").replace("</script", "<\\/script"),
+        "scene": f'<script type="module">\n{_script("scene.js")}\n</script>\n' if _has_scene(data) else "",
+        "script": _script("board.js"),
         "data": json.dumps(data, separators=(",", ":"), default=str).replace("<", "\\u003c"),  # "</script>" would end the element
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _resource("page.html"))  # in one pass: a title may contain {{data}}
@@ -124,6 +125,15 @@ def _note(run: Run, steps: Sequence[int], looking: Mapping[str, Any]) -> str:
 def _style(theme: str) -> str:
     variables = " ".join(f"--{name}: {value};" for name, value in colours(theme).items())
     return f":root {{ {variables} }}\n{_resource('page.css')}\n{_resource('board.css')}"
+
+
+def _has_scene(data: Mapping[str, Any]) -> bool:
+    """Whether the script that draws scenes is needed: a quarter of a megabyte."""
+    return any("scene" in spec for film in data["films"] for spec in film["specs"])
+
+
+def _script(name: str) -> str:
+    return _resource(name).replace("</script", "<\\/script")
 
 
 def _resource(name: str) -> str:

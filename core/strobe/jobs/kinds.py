@@ -127,7 +127,7 @@ def _kept(workspace: Workspace, request: Mapping[str, Any], event: Callable[[str
     run = workspace.run(request["target"].partition("@")[0])
     if request["add"]:
         return {*run.steps, *schedules.steps(request["add"], max(run.steps, default=0), event)}
-    return set(configured(Training, "training", {**training_of(run).model_dump(), **request["training"]}).steps())  # type: ignore[arg-type]
+    return set(configured(Training, "training", {**training_of(run).model_dump(), **request["training"]}).steps())
 
 
 def _train(workspace: Workspace, request: Mapping[str, Any], report: Reporter) -> None:

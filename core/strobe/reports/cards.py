@@ -38,7 +38,10 @@ _altair = threading.Lock()  # Altair's theme is one per process, and an app draw
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A chart at a cursor: its Vega-Lite specification without rows, and the rows by dataset name; or the problem, in words."""
+    """A chart at a cursor: its specification without rows, and the rows by dataset name; or the problem, in words.
+
+    The specification is Vega-Lite, or `{"scene": ...}` of a `charts.Scene3D`.
+    """
 
     spec: Mapping[str, Any]
     datasets: Mapping[str, list[dict[str, Any]]]
@@ -50,9 +53,21 @@ class Drawing:
         return json.dumps(self.spec, sort_keys=True)
 
     @property
+    def flat(self) -> Drawing:
+        """The same as Vega-Lite, where a picture stands still: a scene as seen from its camera."""
+        if "scene" not in self.spec:
+            return self
+        from .. import charts
+        from ..charts.scene import flat
+
+        with _altair, charts.use(self.spec["scene"]["theme"]):
+            return parted(flat(self.spec["scene"], self.datasets).to_dict(validate=False))
+
+    @property
     def whole(self) -> dict[str, Any]:
         """One self-contained Vega-Lite specification."""
-        return {**self.spec, "datasets": dict(self.datasets)}
+        drawing = self.flat
+        return {**drawing.spec, "datasets": dict(drawing.datasets)}
 
 
 @dataclass(frozen=True, eq=False)

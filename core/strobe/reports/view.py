@@ -48,7 +48,7 @@ class View:
 
     @property
     def chart(self) -> Any:
-        """The Altair chart."""
+        """The Altair chart, or the `charts.Scene3D`, whose `chart(azimuth, elevation)` is one."""
         return self.renderer.render(self.frame) if self.shown is None else chart_of(self)  # type: ignore[attr-defined]
 
     def save(self, path: str | Path, *, scale: float = 2.0) -> Path:

@@ -130,11 +130,11 @@ def branch_run(
 ) -> Run:
     """A run that shares `parent` up to a step and goes on with another training configuration. The parent is recorded, the shared checkpoints and
     metrics are copied."""
-    config: Training = configured(Training, "training", {**training_of(parent).model_dump(), **(overrides or {})})  # type: ignore[arg-type]
+    config: Training = configured(Training, "training", {**training_of(parent).model_dump(), **(overrides or {})})
     if step not in parent.steps:
         raise UsageError(f"run {parent.name} has no checkpoint at step {step}; there are {', '.join(map(str, parent.steps))}")
-    acting = [*parent.record.interventions, *(n for n in interventions if n not in parent.record.interventions)]
-    acts = [(a.name, a.code) for a in named(workspace.registry, acting)]
+    found = named(workspace.registry, [*parent.record.interventions, *interventions])
+    acts = list(dict.fromkeys((a.name, a.code) for a in found))
     ready(config, acts)
     identity = fingerprint(parent.record.identity, step, config.identity(), acts)
     record = parent.record.model_copy(
@@ -143,7 +143,7 @@ def branch_run(
             "training": config.model_dump(mode="json"),
             "identity": identity,
             "state": "training",
-            "interventions": acting,
+            "interventions": [name for name, _ in acts],
             "parent": {"run": parent.name, "step": step},
             "versions": versions(),
         }
@@ -232,7 +232,7 @@ def configure_training(family: Family, training: Training | Mapping[str, Any] | 
     """The family's defaults, with overrides."""
     if isinstance(training, Training):
         return training
-    return configured(Training, "training", {**family.training().model_dump(), **(training or {})})  # type: ignore[arg-type,no-any-return]
+    return configured(Training, "training", {**family.training().model_dump(), **(training or {})})  # type: ignore[no-any-return]
 
 
 def describe(family_name: str, family: Family, training: Training, name: str, given: Mapping[str, Any], acting: Sequence[Named] = ()) -> RunRecord:

@@ -151,7 +151,7 @@ class TrajectoryLoops(Analyzer):
             others = places[1 - which][1]
             for c in own:
                 robust = any(plane_curves.same_place(c, o) for o in others) and plane_curves.survives(points, c, self.least_angle)
-                found.append(Found(c, bool(which), robust, _apart(path, c)))
+                found.append(Found(c, bool(which), robust, apart(path, c)))
         return found
 
     def _row(self, path: Path, plane: tuple[int, int], shape: Shape, null: list[Shape], away: list[tuple[float, int, int] | None]) -> Row:
@@ -207,7 +207,7 @@ def _percentile(values: list[float], q: float) -> float | None:
     return float(np.percentile(values, q)) if values else None
 
 
-def _apart(path: Path, c: Crossing) -> float:
+def apart(path: Path, c: Crossing) -> float:
     """Distance in the full space between the two points of the path that coincide in the plane, over its diameter."""
     between = np.zeros(len(path.steps))
     for index, weight in ((c.i, 1 - c.t), (c.i + 1, c.t), (c.j, c.u - 1), (c.j + 1, -c.u)):

@@ -2,6 +2,7 @@
 import embed from "vega-embed";
 import { expressionInterpreter } from "vega-interpreter";
 import { picked, pickedNear, stepAt, stepPlots } from "./pick.js";
+import { sceneClass } from "./scenes.js";
 import { store } from "./store.js";
 import { element, number, table } from "./words.js";
 
@@ -107,8 +108,14 @@ export class Panel {
   }
 
   async mount(shot) {
+    const spec = this.board.frames.spec(shot.spec);
+    await (spec.scene ? this.mountScene(spec, shot) : this.mountChart(spec, shot));
+    this.board.mounted?.(this);
+  }
+
+  async mountChart(given, shot) {
     const datasets = Object.fromEntries(Object.entries(shot.datasets).map(([name, [, rows]]) => [name, copy(rows)]));
-    const spec = { ...this.board.frames.spec(shot.spec), datasets };
+    const spec = { ...given, datasets };
     const options = { actions: false, renderer: this.renderer, ast: true, logLevel: 1, expr: expressionInterpreter };
     this.close();
     const embedded = await embed(this.chart, spec, options);
@@ -118,7 +125,21 @@ export class Panel {
     this.chart.classList.toggle("clickable", this.plots.length > 0 || this.card.picks.length > 0);
     this.view.addEventListener("click", (event, item) => this.click(event, item));
     if (this.renderer === "svg") this.stretch();
-    this.board.mounted?.(this);
+  }
+
+  // What is three-dimensional: it answers to data(), runAsync() and finalize() as a chart does. `camera` outlives it: what was turned stays turned.
+  async mountScene(spec, shot) {
+    const Scene = await sceneClass();
+    const datasets = Object.fromEntries(Object.entries(shot.datasets).map(([name, [, rows]]) => [name, rows]));
+    this.close();
+    this.camera ??= {};
+    const onPick = (row) => {
+      const moved = picked({ datum: row }, this.card.picks);
+      if (moved) store.set(moved, "pick");
+    };
+    this.view = new Scene(this.chart, spec, datasets, { camera: this.camera, large: this.renderer === "svg", onPick });
+    this.finish = () => this.view.finalize();
+    this.plots = [];
   }
 
   // Over the whole page the drawing grows; its text and lines grow with it.
@@ -153,7 +174,7 @@ export class Panel {
   // The data behind the chart, as tables.
   list() {
     if (!this.details.open || !this.shown) return;
-    const sets = Object.entries(this.shown.datasets ?? {}).filter(([name, [, rows]]) => !/^(cursor|room)/.test(name) && rows.length);
+    const sets = Object.entries(this.shown.datasets ?? {}).filter(([name, [, rows]]) => !/^(cursor|room|axes|ramp)/.test(name) && rows.length);
     this.details.querySelector(".rows").replaceChildren(...sets.map(([name, [, rows]]) => table(name, rows)));
   }
 }

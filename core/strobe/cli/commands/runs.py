@@ -33,7 +33,7 @@ def train(
     epochs: Annotated[int, typer.Option(help="Updates, each over the whole training split [default: the family's].")] = 0,
     name: Annotated[str, typer.Option(help="Name of the run [default: family, settings, identity].")] = "",
     add: Annotated[str, typer.Option(metavar="SCHEDULE", help="Add checkpoints to a run; around:turn:+-1000:50 uses its events.")] = "",
-    intervene: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A before_step hook that acts on this run. Repeatable.")] = None,
+    intervene: Annotated[list[str] | None, typer.Option(metavar="NAME[:K=V,...]", help="A before_step hook that acts on it. Repeatable.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda: the whole update as one CUDA graph; the same as --set device=...")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run (more --epochs: with a complete one).")] = False,
     detach: Detach = False,
