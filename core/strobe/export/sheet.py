@@ -19,14 +19,29 @@ WIDE = 1.06
 """A chart wider than its card by more than this takes the whole row."""
 
 # Widths of ASCII 32 to 126 in Liberation Sans (those of Helvetica), in thousandths of the size.
-_WIDTHS = tuple(
-    map(
-        int,
-        "278 278 355 556 556 889 667 191 333 333 389 584 278 333 278 278 556 556 556 556 556 556 556 556 556 556 278 278 584 584 584 556 "
-        "1015 667 667 722 722 667 611 778 722 278 500 667 556 833 722 778 667 778 722 667 611 722 667 944 667 667 611 278 278 278 469 556 "
-        "333 556 556 500 556 556 278 556 556 222 222 500 222 833 556 556 556 556 333 500 278 556 500 722 500 500 500 334 260 334 584".split(),  # noqa: SIM905
-    )
-)
+_OF_WIDTH = {
+    191: """,
+    222: "ijl",
+    260: "|",
+    278: ' !,./:;I[\\]ft',
+    333: "()-`r",
+    334: "{}",
+    355: '"',
+    389: "*",
+    469: "^",
+    500: "Jcksvxyz",
+    556: "#$0123456789?L_abdeghnopqu",
+    584: "+<=>~",
+    611: "FTZ",
+    667: "&ABEKPSVXY",
+    722: "CDHNRUw",
+    778: "GOQ",
+    833: "Mm",
+    889: "%",
+    944: "W",
+    1015: "@",
+}
+_WIDTHS = {character: width for width, characters in _OF_WIDTH.items() for character in characters}
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ID = re.compile(r'(\bid="|url\(#|href="#)([A-Za-z_][\w-]*)')
 
@@ -261,7 +276,7 @@ def _broken(word: str, size: float, width: float, bold: bool) -> list[str]:
 
 def length(words: str, size: float, bold: bool = False) -> float:
     """Width of words in px; characters beyond ASCII count as wide ones."""
-    units = sum(_WIDTHS[ord(c) - 32] if 32 <= ord(c) < 127 else 1000 if ord(c) > 0x2E7F else 600 for c in words)
+    units = sum(_WIDTHS.get(c) or (1000 if ord(c) > 0x2E7F else 600) for c in words)
     return units * size / 1000 * (1.07 if bold else 1.0)
 
 
