@@ -14,6 +14,7 @@ from ..errors import StrobeError, UsageError, did_you_mean
 from ..reports.cards import LIGHT, Card, Drawing, card_of, cards_of, resolve, signed
 from ..reports.moments import events_of
 from ..reports.screen import colours
+from ..version import __version__
 from .labels import Label, into_pdf, into_png, into_svg, label_of, place
 from .places import completed
 from .sheet import FONT, Block, Picture, Sheet, Tile, drawn
@@ -93,9 +94,13 @@ def write_view_picture(
         tile = tile_of(card, looking, theme, type_factor)
         if tile.problem:
             raise StrobeError(tile.problem)
-        footer = [place(run, looking, events), signed(view.workspace, run)] if caption else []
+        footer = [f"{place(run, looking, events)} · Strobe {__version__}"] if caption else []
         shown = captioned(tile, theme) if caption else replace(tile, title="", how="", notes=())
-        return drawn(Sheet([Block("", "", [shown])], colours(theme), footer=footer, columns=1, framed=False, text=type_factor))
+        return drawn(
+            Sheet(
+                [Block("", "", [shown])], colours(theme), footer=footer, columns=1, framed=False, margin=2 if theme == PAPER else 12, text=type_factor
+            )
+        )
 
     picture = laid_out(1.0)
     if theme == PAPER and (factor := size.type_factor(picture.width)) > 1:
@@ -183,7 +188,11 @@ def restyled(spec: Mapping[str, Any], theme: str, type_factor: float = 1.0) -> d
 
 
 def _larger(value: Any, factor: float) -> Any:
+    """Sizes of type times a factor; labels of events less, for where they stand was chosen by their length."""
     if isinstance(value, dict):
+        if "event-label" in value:
+            small = _larger(value["event-label"], min(factor, 1.15))
+            return {**_larger({k: v for k, v in value.items() if k != "event-label"}, factor), "event-label": small}
         return {k: v * factor if k.lower().endswith("fontsize") and isinstance(v, int | float) else _larger(v, factor) for k, v in value.items()}
     return value
 

@@ -20,10 +20,10 @@ WIDE = 1.06
 
 # Widths of ASCII 32 to 126 in Liberation Sans (those of Helvetica), in thousandths of the size.
 _OF_WIDTH = {
-    191: """,
+    191: "'",
     222: "ijl",
     260: "|",
-    278: ' !,./:;I[\\]ft',
+    278: " !,./:;I[\\]ft",
     333: "()-`r",
     334: "{}",
     355: '"',
@@ -89,6 +89,8 @@ class Sheet:
     columns: int = 2
     framed: bool = True
     """Cards with borders on a page; else charts and words on the plain background."""
+    margin: float = 12
+    """px around a page without cards."""
     text: float = 1.0
     """Factor of the size of everything that is not in a chart."""
 
@@ -126,7 +128,7 @@ class _Canvas:
 def drawn(sheet: Sheet) -> Picture:
     """The page."""
     canvas, size = _Canvas(sheet), sheet.text
-    margin = MARGIN if sheet.framed else 0
+    margin = MARGIN if sheet.framed else sheet.margin
     columns = sheet.columns if any(len(b.tiles) > 1 for b in sheet.blocks) else 1
     inner = _inner(sheet, columns)
     width, y = inner + 2 * margin, float(margin)

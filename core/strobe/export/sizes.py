@@ -13,8 +13,8 @@ SCREEN, PRINT = 2.0, 300 / 96
 """Picture elements per CSS pixel of a PNG: for screens of high density, and 300 to the inch for a width given in mm, cm, in or pt."""
 MOST = 20_000
 """Picture elements along one side that a PNG may have."""
-READABLE, LARGEST = 6.0, 1.5
-"""Points that axis labels of the theme for print have at least, as far as a factor of 1.5 on their size goes."""
+READABLE, LARGEST = 6.0, 1.35
+"""Points that axis labels of the theme for print have at least, as far as a factor of 1.35 on their size goes."""
 
 
 @dataclass(frozen=True)
