@@ -158,7 +158,7 @@ def tile_of(card: Card, cursor: Mapping[str, Any], theme: str, type_factor: floa
 
 def tiled(card: Card, picture: Picture | None, problem: str = "", earlier: int | None = None) -> Tile:
     notes = [f"As of step {earlier:,}: nothing is stored for the step itself."] if earlier is not None else []
-    full = card.panel.width in ("full", 12)
+    full = card.panel.columns > 6
     return Tile(card.title, card.how_to_read, picture, [*notes, card.footnote], card.number, full, problem)
 
 
