@@ -1,7 +1,7 @@
 """What renderers draw with: themes, colours, step axes with events and cursor, labelled lines, maps as images, scenes in three dimensions, words.
 
-Importing it makes the themes `strobe` and `strobe_dark` known to Altair, enables the first unless another theme was chosen, and lifts Altair's
-limit of 5,000 rows: so a chart looks the same in a report, a notebook and a file.
+Importing it makes the themes `strobe`, `strobe_dark` and `strobe_paper` known to Altair, enables the first unless another theme was chosen, and
+lifts Altair's limit of 5,000 rows: so a chart looks the same in a report, a notebook and a file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .images import differences, diverging, heatmap, image_rows, of_differences,
 from .lines import LOG_LABEL, Line, ValueAxis, end_labels, room, spread, step_lines, strip, strips, value_axis
 from .scene import Line3D, Points3D, Scene3D, project
 from .steps import Placed, StepAxis, StepScale, cursor_rows, cursor_rule, event_rules, event_steps, place_labels, step_axis, thin
-from .theme import DARK, LABELS, LIGHT, WIDTH, active, colour, look, register, style, theme, use
+from .theme import DARK, LABELS, LIGHT, PAPER, WIDTH, active, colour, look, register, style, theme, use
 from .words import described, note, number, text_grid
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "LIGHT",
     "LOG_LABEL",
     "OTHER",
+    "PAPER",
     "WIDTH",
     "Dataset",
     "FrequencyColours",

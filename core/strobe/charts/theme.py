@@ -1,4 +1,4 @@
-"""The look: themes `strobe` and `strobe_dark`, and the palette that Vega-Lite has no key for.
+"""The look: themes `strobe`, `strobe_dark` and `strobe_paper` (for print: black, thin lines), and the palette that Vega-Lite has no key for.
 
 The themes keep plots aligned: y axes have a fixed extent of 50 px, so with 8 px of padding every plot starts 58 px from the left.
 """
@@ -13,8 +13,8 @@ from typing import Any
 
 import altair as alt
 
-LIGHT, DARK = "strobe", "strobe_dark"
-FILES = {LIGHT: "theme.json", DARK: "theme_dark.json"}
+LIGHT, DARK, PAPER = "strobe", "strobe_dark", "strobe_paper"
+FILES = {LIGHT: "theme.json", DARK: "theme_dark.json", PAPER: "theme_paper.json"}
 WIDTH = 468
 """Width of a plot in a half-width card, px."""
 LABELS = 96
@@ -24,13 +24,24 @@ LABELS = 96
 @cache
 def theme(name: str = LIGHT) -> Mapping[str, Any]:
     """A theme as `{"config": Vega-Lite config, "usermeta": {"strobe": palette, colours, sizes}}`."""
-    loaded: Mapping[str, Any] = json.loads(files(__package__).joinpath(FILES[name]).read_text("utf-8"))
-    return loaded
+    return _loaded(FILES[name])
+
+
+def _loaded(file: str) -> dict[str, Any]:
+    """A theme's file, over the one it `extends`."""
+    content: dict[str, Any] = json.loads(files(__package__).joinpath(file).read_text("utf-8"))
+    base = content.pop("extends", None)
+    return _over(_loaded(base), content) if base else content
+
+
+def _over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    deep = {key: _over(base[key], value) for key, value in changes.items() if isinstance(value, dict) and isinstance(base.get(key), dict)}
+    return {**base, **changes, **deep}
 
 
 def active() -> str:
-    """The theme charts are drawn in: `strobe_dark` when Altair has it enabled, else `strobe`."""
-    return DARK if alt.theme.active == DARK else LIGHT
+    """The theme charts are drawn in: the one of ours that Altair has enabled, else `strobe`."""
+    return str(alt.theme.active) if alt.theme.active in FILES else LIGHT
 
 
 def look() -> Mapping[str, Any]:
@@ -58,7 +69,7 @@ def use(name: str = LIGHT) -> Any:
 
 
 def register() -> None:
-    """Make both themes known to Altair, draw in `strobe` unless someone chose another theme, and lift Altair's limit of 5,000 rows."""
+    """Make the themes known to Altair, draw in `strobe` unless someone chose another theme, and lift Altair's limit of 5,000 rows."""
     for name in FILES:
         alt.theme.register(name, enable=False)(lambda name=name: alt.theme.ThemeConfig(config=theme(name)["config"]))
     if alt.theme.active == "default":

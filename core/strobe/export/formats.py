@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Tick = Callable[[int, int], None]
 """Takes progress: done, total."""
 
-THEMES: Mapping[str, str] = {"light": "strobe", "dark": "strobe_dark"}
+THEMES: Mapping[str, str] = {"light": "strobe", "dark": "strobe_dark", "paper": "strobe_paper"}
 """Names people type -> names Altair knows."""
 
 
@@ -34,8 +34,12 @@ class Format:
     view: str = ""
 
 
+_PICTURES = ("strobe.export.pictures:write_report_picture", "strobe.export.pictures:write_view_picture")
 FORMATS: Mapping[str, Format] = {
     "html": Format("one page that opens offline", "strobe.export.html:write_html", "strobe.export.single:write_chart"),
+    "png": Format("a picture", *_PICTURES),
+    "svg": Format("a picture of lines and text, for a browser or an editor", *_PICTURES),
+    "pdf": Format("a picture of lines and text, for print", *_PICTURES),
     "json": Format("the Vega-Lite specification with its data", "", "strobe.export.single:write_chart"),
 }
 
@@ -62,7 +66,13 @@ def write_report(
 
 def write_view(view: View, output: str | Path, *, theme: str = "light", progress: Tick | None = None, **options: Any) -> Path:
     """Write one panel at its cursor, by the suffix of `output`; returns the path. Raises as `write_report` does."""
-    return _call(writer(output, "view"), output, (view,), {"theme": altair_theme(theme), "progress": progress}, options)
+    from ..reports.cards import card_of
+    from .places import checked
+
+    write = writer(output, "view")
+    _check_options(write, output, options)
+    checked(view.workspace, view.workspace.run(view.cursor["run"]), [card_of(view)], view.cursor)
+    return _call(write, output, (view,), {"theme": altair_theme(theme), "progress": progress}, options)
 
 
 # --- as jobs -----------------------------------------------------------------------------------------------------------------------------------

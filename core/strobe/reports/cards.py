@@ -241,6 +241,18 @@ def _titled(title: str, view: View) -> str:
     return f"{title}: {' − '.join(pair(view.shown, view.cursor))}"
 
 
+def card_of(view: View) -> Card:
+    """A view as a card of its own, with the words its renderer has."""
+    registry, cls = view.workspace.registry, type(view.renderer)
+    where = f"{cls.__module__}:{cls.__qualname__}"
+    plugin = next((p for p in registry.all("renderer") if (p.entry.value == where if p.entry else p.state == "ready" and p.load() is cls)), None)
+    name = plugin.name if plugin is not None else cls.__name__
+    panel = Panel(renderer=name, table=view.table, sql=view.sql, slots=dict(view.slots), follow=list(view.follow))
+    title, who = words(view.table or (view.sql and "query") or name), plugin.who if plugin is not None else f"renderer {name}"
+    how = _meaning(view.workspace, plugin, panel) if plugin is not None else cls.summary()
+    return Card(1, panel, title, how, view, who=who)
+
+
 def installed(workspace: Workspace, report: Report, panel: Panel) -> Plugin:
     """The plugin of a panel's renderer. Raises `UsageError` that says what to install; a report names no files, whoever wrote it."""
     if ".py:" in panel.renderer:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
 from ..frame import Frame
 from ..renderer import Renderer
 from .compare import Together, frame_of
@@ -15,8 +14,6 @@ from .multiples import chart_of
 
 if TYPE_CHECKING:
     from ..workspace import Workspace
-
-FORMATS = ("png", "svg", "pdf", "html", "json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +48,21 @@ class View:
         """The Altair chart, or the `charts.Scene3D`, whose `chart(azimuth, elevation)` is one."""
         return self.renderer.render(self.frame) if self.shown is None else chart_of(self)  # type: ignore[attr-defined]
 
-    def save(self, path: str | Path, *, scale: float = 2.0) -> Path:
-        """Write PNG, SVG, PDF, HTML (offline) or the Vega-Lite JSON, by the file's suffix."""
-        path = Path(path)
-        format_ = path.suffix.removeprefix(".")
-        if format_ not in FORMATS:
-            raise UsageError(f"{path.name}: cannot write {path.suffix or 'a file without suffix'}; use one of {', '.join(FORMATS)}")
-        options = {"inline": True} if format_ == "html" else {} if format_ in ("json", "svg") else {"scale_factor": scale}
-        self.chart.save(str(path), **options)
-        return path
+    def save(self, path: str | Path, *, theme: str = "", **options: Any) -> Path:
+        """Write the panel by the file's suffix: PNG, SVG, PDF (`width="85mm"`, `scale=3`, `caption=False`), HTML (offline) or the Vega-Lite JSON.
+
+        `theme` is light, dark or paper; the notebook's own when left out. Raises `UsageError` with what there is.
+        """
+        from ..export import write_view
+
+        return write_view(self, path, theme=theme or _active(), **options)
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
         return self.chart._repr_mimebundle_(*args, **kwargs)
+
+
+def _active() -> str:
+    """The theme that charts of this process are drawn in."""
+    from .. import charts
+
+    return charts.active()

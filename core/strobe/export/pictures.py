@@ -1,0 +1,242 @@
+"""PNG, SVG and PDF of one panel, of some panels, or of a whole report, at a cursor. Text and axes are vectors, maps are images, in SVG and PDF."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..checkpoints import write_atomically
+from ..errors import StrobeError, UsageError, did_you_mean
+from ..reports.cards import LIGHT, Card, Drawing, card_of, cards_of, resolve, signed
+from ..reports.moments import events_of
+from ..reports.screen import colours
+from ..version import __version__
+from .labels import Label, into_pdf, into_png, into_svg, label_of, place
+from .places import completed
+from .sheet import FONT, Block, Picture, Sheet, Tile, drawn
+from .sizes import Size, check_elements, size_of
+
+if TYPE_CHECKING:
+    from ..reports.cards import Group
+    from ..reports.report import Report
+    from ..reports.view import View
+    from ..runs.run import Run
+    from ..workspace import Workspace
+    from .formats import Tick
+
+PAPER = "strobe_paper"
+POINTS = 0.75
+"""Points per CSS pixel."""
+
+
+def write_report_picture(
+    workspace: Workspace,
+    report: Report,
+    run: Run,
+    path: Path,
+    *,
+    theme: str = LIGHT,
+    cursor: Mapping[str, Any] | None = None,
+    progress: Tick | None = None,
+    only: Sequence[str | int] = (),
+    width: str | float | None = None,
+    scale: float | None = None,
+    columns: int = 2,
+) -> Path:
+    """Write a report as one picture, laid out as in the app. Returns the path.
+
+    `only`: numbers or titles of panels, or titles of sections, of those that shall be in it; `width`: of the whole picture (`"174mm"`);
+    `scale`: picture elements of a PNG per pixel. Cost: one chart per panel.
+    """
+    size, groups = size_of(width, scale), chosen(resolve(workspace, report, run), only)
+    if columns not in (1, 2):
+        raise UsageError(f"columns {columns!r}: write 1 or 2")
+    cards = cards_of(groups)
+    looking = completed(workspace, run, cards, cursor)
+    blocks, done = [], 0
+    for group in groups:
+        tiles = []
+        for card in group.cards:
+            tiles.append(tile_of(card, looking, theme))
+            done += 1
+            if progress is not None:
+                progress(done, len(cards))
+        blocks.append(Block(group.title, group.description, tiles))
+    events = events_of(workspace, run)
+    lines = [*filter(None, [report.description]), place(run, looking, events)]
+    sheet = Sheet(blocks, colours(theme), report.title, lines, [signed(workspace, run)], columns, framed=theme != PAPER)
+    return write_picture(drawn(sheet), path, size, label_of(report.title, run, cards, looking, events))
+
+
+def write_view_picture(
+    view: View,
+    path: Path,
+    *,
+    theme: str = LIGHT,
+    progress: Tick | None = None,
+    width: str | float | None = None,
+    scale: float | None = None,
+    caption: bool = True,
+) -> Path:
+    """Write one panel, with its title and how to read it above, and where it comes from below; `caption=False`: the chart alone (the file's metadata
+    say the rest). Raises `StrobeError` when it cannot be drawn, or has nothing to show."""
+    size, card = size_of(width, scale), card_of(view)
+    run = view.workspace.run(view.cursor["run"])
+    looking = completed(view.workspace, run, [card], view.cursor)
+    _something(card, looking)
+    events = events_of(view.workspace, run)
+
+    def laid_out(type_factor: float) -> Picture:
+        tile = tile_of(card, looking, theme, type_factor)
+        if tile.problem:
+            raise StrobeError(tile.problem)
+        footer = [f"{place(run, looking, events)} · Strobe {__version__}"] if caption else []
+        shown = captioned(tile, theme) if caption else replace(tile, title="", how="", notes=())
+        return drawn(
+            Sheet(
+                [Block("", "", [shown])], colours(theme), footer=footer, columns=1, framed=False, margin=2 if theme == PAPER else 12, text=type_factor
+            )
+        )
+
+    picture = laid_out(1.0)
+    if theme == PAPER and (factor := size.type_factor(picture.width)) > 1:
+        picture = laid_out(factor)
+    if progress is not None:
+        progress(1, 1)
+    return write_picture(picture, path, size, label_of(card.title, run, [card], looking, events))
+
+
+def captioned(tile: Tile, theme: str) -> Tile:
+    """A tile with its words where they belong: in print they stand below, as a caption does."""
+    tile = replace(tile, number=None)
+    if theme != PAPER:
+        return tile
+    return replace(tile, title="", how="", notes=[" ".join(filter(None, [f"{tile.title}.", tile.how])), *tile.notes])
+
+
+def _something(card: Card, looking: Mapping[str, Any]) -> None:
+    """Refuse to draw a chart of no rows."""
+    view = card.looking(looking)
+    if len(view.frame.data) == 0:
+        where = ", ".join(f"{name} {value}" for name, value in looking.items() if name != "run")
+        raise UsageError(f"{view.table or card.panel.renderer} of run {view.cursor['run']} has no rows at {where}: there is nothing to draw")
+
+
+def chosen(groups: Sequence[Group], only: Sequence[str | int]) -> list[Group]:
+    """The groups with those cards alone that `only` names: by number, by title, or by the title of their section."""
+    if isinstance(only, str | int):
+        only = [only]
+    if not only:
+        return [g for g in groups if g.cards]
+    wanted = {str(name).casefold() for name in only}
+    names = {n for g in groups for n in (g.title, *(t for c in g.cards for t in (str(c.number), c.title)))}
+    for name in only:
+        if str(name).casefold() not in {n.casefold() for n in names}:
+            raise UsageError(f"the report has no panel and no section {str(name)!r}{did_you_mean(str(name), names)}")
+
+    def kept(group: Group) -> tuple[Card, ...]:
+        whole = group.title.casefold() in wanted
+        return tuple(c for c in group.cards if whole or {str(c.number), c.title.casefold()} & wanted)
+
+    return [replace(g, cards=cards) for g in groups if (cards := kept(g))]
+
+
+# --- one chart ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def tile_of(card: Card, cursor: Mapping[str, Any], theme: str, type_factor: float = 1.0) -> Tile:
+    """A card as it stands on a page: its chart, or why there is none."""
+    drawing = card.draw(cursor, theme)
+    picture = None if drawing.problem else picture_of(drawing, theme, type_factor)
+    earlier = None if drawing.problem else card.as_of(cursor)
+    return tiled(card, picture, drawing.problem, earlier)
+
+
+def tiled(card: Card, picture: Picture | None, problem: str = "", earlier: int | None = None) -> Tile:
+    notes = [f"As of step {earlier:,}: nothing is stored for the step itself."] if earlier is not None else []
+    full = card.panel.columns > 6
+    return Tile(card.title, card.how_to_read, picture, [*notes, card.footnote], card.number, full, problem)
+
+
+def picture_of(drawing: Drawing, theme: str, type_factor: float = 1.0) -> Picture:
+    """A chart as SVG."""
+    import vl_convert
+
+    return sized(vl_convert.vegalite_to_svg(restyled(drawing.whole, theme, type_factor)))
+
+
+def sized(svg: str) -> Picture:
+    """An SVG with the size it says it has."""
+    width, height = (float(re.search(rf'<svg[^>]*?\b{side}="([\d.]+)', svg)[1]) for side in ("width", "height"))  # type: ignore[index]
+    return Picture(svg, width, height)
+
+
+def restyled(spec: Mapping[str, Any], theme: str, type_factor: float = 1.0) -> dict[str, Any]:
+    """A specification in the font that is there on every machine, with larger type where asked for."""
+    from .. import charts
+
+    apart = {key: value for key, value in spec.items() if key != "datasets"}
+    text = json.dumps(apart).replace(json.dumps(charts.theme(theme)["config"]["font"]), json.dumps(FONT))
+    found = json.loads(text)
+    if type_factor != 1.0:
+        found["config"] = _larger(found.get("config", {}), type_factor)
+    return {**found, "datasets": spec.get("datasets", {})}
+
+
+def _larger(value: Any, factor: float) -> Any:
+    """Sizes of type times a factor; labels of events less, for where they stand was chosen by their length."""
+    if isinstance(value, dict):
+        if "event-label" in value:
+            small = _larger(value["event-label"], min(factor, 1.15))
+            return {**_larger({k: v for k, v in value.items() if k != "event-label"}, factor), "event-label": small}
+        return {k: v * factor if k.lower().endswith("fontsize") and isinstance(v, int | float) else _larger(v, factor) for k, v in value.items()}
+    return value
+
+
+# --- files -------------------------------------------------------------------------------------------------------------------------------------
+
+
+def write_picture(picture: Picture, path: Path, size: Size, label: Label) -> Path:
+    """Write a laid-out page by the file's suffix, with its label inside."""
+    write_atomically(path, WRITERS[path.suffix.lower()](at_size(picture, size), size, label))
+    return path
+
+
+def at_size(picture: Picture, size: Size) -> Picture:
+    """The page in the width that was asked for: the drawing keeps its units, the picture is larger or smaller."""
+    factor = size.factor(picture.width)
+    if factor == 1.0:
+        return picture
+    width, height = picture.width * factor, picture.height * factor
+    opening = f'width="{width:.2f}" height="{height:.2f}"'
+    return Picture(re.sub(r'width="[\d.]+" height="[\d.]+"', opening, picture.svg, count=1), width, height)
+
+
+def _svg(picture: Picture, size: Size, label: Label) -> bytes:
+    return into_svg(picture.svg, label).encode("utf-8")
+
+
+def _png(picture: Picture, size: Size, label: Label) -> bytes:
+    return into_png(rastered(picture, size), label)
+
+
+def rastered(picture: Picture, size: Size) -> bytes:
+    """A PNG; its header says how large it is on paper."""
+    import vl_convert
+
+    check_elements(picture.width, picture.height, size.scale)
+    return bytes(vl_convert.svg_to_png(picture.svg, scale=POINTS, ppi=size.dpi))
+
+
+def _pdf(picture: Picture, size: Size, label: Label) -> bytes:
+    import vl_convert
+
+    points = at_size(picture, replace(size, width=picture.width * POINTS))  # a PDF takes the numbers of an SVG for points
+    return into_pdf(vl_convert.svg_to_pdf(points.svg), label)
+
+
+WRITERS: Mapping[str, Callable[[Picture, Size, Label], bytes]] = {".png": _png, ".svg": _svg, ".pdf": _pdf}

@@ -1,0 +1,287 @@
+"""A page of charts as one SVG: where titles, charts and footnotes stand, as the app lays them out. Pure: charts come in as SVG text.
+
+PNG, PDF and frames of animations are made of the same SVG, so what one shows the others show. Everything that is not a chart is escaped text.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+FONT = "'Liberation Sans', Arial, Helvetica, sans-serif"
+"""vl-convert brings Liberation Sans, so that pictures are the same on every machine; other viewers of an SVG have metric twins of it."""
+PADDING, GUTTER, MARGIN, HALF = 16, 20, 20, 664
+"""px: inside a card, between cards, around the page; and the width of a card in two columns, as in the app."""
+TITLE, BODY, SMALL, LEADING = 15, 12, 10.5, 1.45
+WIDE = 1.06
+"""A chart wider than its card by more than this takes the whole row."""
+
+# Widths of ASCII 32 to 126 in Liberation Sans (those of Helvetica), in thousandths of the size.
+_OF_WIDTH = {
+    191: "'",
+    222: "ijl",
+    260: "|",
+    278: " !,./:;I[\\]ft",
+    333: "()-`r",
+    334: "{}",
+    355: '"',
+    389: "*",
+    469: "^",
+    500: "Jcksvxyz",
+    556: "#$0123456789?L_abdeghnopqu",
+    584: "+<=>~",
+    611: "FTZ",
+    667: "&ABEKPSVXY",
+    722: "CDHNRUw",
+    778: "GOQ",
+    833: "Mm",
+    889: "%",
+    944: "W",
+    1015: "@",
+}
+_WIDTHS = {character: width for width, characters in _OF_WIDTH.items() for character in characters}
+_FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ID = re.compile(r'(\bid="|url\(#|href="#)([A-Za-z_][\w-]*)')
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart: an SVG document and its size, px."""
+
+    svg: str
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A card: its words and its chart, or why there is none. `full`: over both columns."""
+
+    title: str
+    how: str = ""
+    picture: Picture | None = None
+    notes: Sequence[str] = ()
+    number: int | None = None
+    full: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Tiles under a heading."""
+
+    title: str
+    description: str
+    tiles: Sequence[Tile]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A page: heading, lines under it, blocks, and the last lines. `colours` are those of `strobe.reports.screen.colours`."""
+
+    blocks: Sequence[Block]
+    colours: Mapping[str, str]
+    title: str = ""
+    lines: Sequence[str] = ()
+    footer: Sequence[str] = ()
+    columns: int = 2
+    framed: bool = True
+    """Cards with borders on a page; else charts and words on the plain background."""
+    margin: float = 12
+    """px around a page without cards."""
+    text: float = 1.0
+    """Factor of the size of everything that is not in a chart."""
+
+
+@dataclass
+class _Canvas:
+    """What is drawn so far, and how far down the page is."""
+
+    sheet: Sheet
+    parts: list[str] = field(default_factory=list)
+    pictures: int = 0
+
+    def rect(self, x: float, y: float, width: float, height: float, *, fill: str, stroke: str = "none", radius: float = 0) -> None:
+        self.parts.append(
+            f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="{_n(radius)}" fill="{fill}" stroke="{stroke}"/>'
+        )
+
+    def text(self, x: float, y: float, words: str, size: float, width: float, *, colour: str = "text", bold: bool = False) -> float:
+        """Words from `y` down, wrapped at `width`; returns where they end."""
+        for line in wrapped(words, size, width, bold):
+            weight = ' font-weight="700"' if bold else ""
+            fill = self.sheet.colours[colour]
+            self.parts.append(f'<text x="{_n(x)}" y="{_n(y + size * 1.1)}" font-size="{_n(size)}"{weight} fill="{fill}">{escaped(line)}</text>')
+            y += size * LEADING
+        return y
+
+    def picture(self, picture: Picture, x: float, y: float, width: float) -> float:
+        """A chart at its own size, smaller where the room is; returns where it ends."""
+        factor = min(1.0, width / picture.width)
+        self.pictures += 1
+        self.parts.append(placed(picture, f"c{self.pictures}-", x, y, factor))
+        return y + picture.height * factor
+
+
+def drawn(sheet: Sheet) -> Picture:
+    """The page."""
+    canvas, size = _Canvas(sheet), sheet.text
+    margin = MARGIN if sheet.framed else sheet.margin
+    columns = sheet.columns if any(len(b.tiles) > 1 for b in sheet.blocks) else 1
+    inner = _inner(sheet, columns)
+    width, y = inner + 2 * margin, float(margin)
+    if sheet.title:
+        y = canvas.text(margin, y, sheet.title, 26 * size, inner, colour="ink", bold=True) + 2
+    for line in sheet.lines:
+        y = canvas.text(margin, y, line, BODY * size, inner)
+    for block in sheet.blocks:
+        y = _block(canvas, block, margin, y, columns, inner)
+    for line in sheet.footer:
+        y = canvas.text(margin, y + 6, line, SMALL * size, inner, colour="muted")
+    height = y + (margin or 4)
+    background = _Canvas(sheet)
+    background.rect(0, 0, width, height, fill=sheet.colours["page" if sheet.framed else "card"])
+    return Picture(document([*background.parts, *canvas.parts], width, height), width, height)
+
+
+def _inner(sheet: Sheet, columns: int) -> float:
+    """The width of what stands between the margins: two cards of a report, or as much as a single chart needs."""
+    if columns > 1:
+        return columns * HALF + (columns - 1) * GUTTER
+    around = 2 * PADDING + 2 if sheet.framed else 0
+    widest = max((t.picture.width for b in sheet.blocks for t in b.tiles if t.picture is not None), default=0.0)
+    single = sum(len(b.tiles) for b in sheet.blocks) == 1
+    return max(widest + around, 320.0 if single else HALF)
+
+
+def _block(canvas: _Canvas, block: Block, x: float, y: float, columns: int, inner: float) -> float:
+    size = canvas.sheet.text
+    if block.title:
+        y = canvas.text(x, y + 22, block.title, 17 * size, inner, colour="ink", bold=True)
+    if block.description:
+        y = canvas.text(x, y, block.description, BODY * size, inner)
+    y += 10 if canvas.sheet.framed else 0
+    for row in rows(block.tiles, columns, inner):
+        width = inner if len(row) == 1 and (columns == 1 or _is_full(row[0], inner, columns)) else (inner - (columns - 1) * GUTTER) / columns
+        tall = max(_tile(_Canvas(canvas.sheet), tile, 0, 0, width) for tile in row)
+        for i, tile in enumerate(row):
+            at = x + i * (width + GUTTER)
+            if canvas.sheet.framed:
+                canvas.rect(
+                    at + 0.5, y + 0.5, width - 1, tall - 1, fill=canvas.sheet.colours["card"], stroke=canvas.sheet.colours["border"], radius=10
+                )
+            _tile(canvas, tile, at, y, width)
+        y += tall + (GUTTER if canvas.sheet.framed else 12)
+    return y - (GUTTER if canvas.sheet.framed else 12) if block.tiles else y
+
+
+def rows(tiles: Iterable[Tile], columns: int, inner: float) -> list[list[Tile]]:
+    """Tiles in rows of `columns`, full ones alone in theirs; the order stays."""
+    found: list[list[Tile]] = []
+    room = 0
+    for tile in tiles:
+        full = columns == 1 or _is_full(tile, inner, columns)
+        if full or room == 0:
+            found.append([tile])
+            room = 0 if full else columns - 1
+        else:
+            found[-1].append(tile)
+            room -= 1
+    return found
+
+
+def _is_full(tile: Tile, inner: float, columns: int) -> bool:
+    room = (inner - (columns - 1) * GUTTER) / columns - 2 * PADDING
+    return tile.full or (tile.picture is not None and tile.picture.width > room * WIDE)
+
+
+def _tile(canvas: _Canvas, tile: Tile, x: float, y: float, width: float) -> float:
+    """Draw a card from `y` down; returns where it ends."""
+    padding, size = (PADDING + 1 if canvas.sheet.framed else 0), canvas.sheet.text
+    x, y, room = x + padding, y + padding, width - 2 * padding
+    if tile.title:
+        number = f"{tile.number}\u2002" if tile.number is not None else ""
+        y = canvas.text(x, y, f"{number}{tile.title}", TITLE * size, room, colour="ink", bold=True)
+    if tile.how:
+        y = canvas.text(x, y + 2, tile.how, BODY * size, room) + 8
+    if tile.problem:
+        lines = wrapped(tile.problem, BODY * size, room - 24)
+        canvas.rect(x, y, room, len(lines) * BODY * size * LEADING + 20, fill=canvas.sheet.colours["problem"], radius=6)
+        y = canvas.text(x + 12, y + 10, tile.problem, BODY * size, room - 24, colour="ink") + 10
+    if tile.picture is not None:
+        y = canvas.picture(tile.picture, x, y, room)
+    for note in tile.notes:
+        y = canvas.text(x, y + 4, note, SMALL * size, room, colour="muted")
+    return y + padding
+
+
+# --- SVG ---------------------------------------------------------------------------------------------------------------------------------------
+
+
+def document(parts: Iterable[str], width: float, height: float) -> str:
+    size = f'width="{_n(width)}" height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {size} font-family="{FONT}">\n'
+        + "\n".join(parts)
+        + "\n</svg>\n"
+    )
+
+
+def placed(picture: Picture, prefix: str, x: float, y: float, factor: float = 1.0) -> str:
+    """A chart's SVG as a part of another one. Its ids are numbered anew: Vega counts them through a whole process, and two charts may share one."""
+    body = picture.svg[picture.svg.index("<svg") :]
+    body = re.sub(r'^<svg\b[^>]*?\bwidth="[^"]*"[^>]*?\bheight="[^"]*"', _opening(picture, x, y, factor), body, count=1)
+    known: dict[str, str] = {}
+
+    def renamed(found: re.Match[str]) -> str:
+        return found[1] + known.setdefault(found[2], f"{prefix}{len(known)}")
+
+    return _ID.sub(renamed, body)
+
+
+def _opening(picture: Picture, x: float, y: float, factor: float) -> str:
+    return f'<svg x="{_n(x)}" y="{_n(y)}" width="{_n(picture.width * factor)}" height="{_n(picture.height * factor)}"'
+
+
+def escaped(words: str) -> str:
+    """Words as text of an XML element; characters that XML has no place for are left out."""
+    return html.escape(_FORBIDDEN.sub("", words), quote=True)
+
+
+def wrapped(words: str, size: float, width: float, bold: bool = False) -> list[str]:
+    """Lines of at most `width` px; a word longer than a line is broken."""
+    lines: list[str] = []
+    for paragraph in words.splitlines() or [""]:
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}".strip()
+            if length(longer, size, bold) <= width:
+                line = longer
+                continue
+            lines += [line] if line else []
+            *whole, line = _broken(word, size, width, bold)
+            lines += whole
+        lines.append(line)
+    return lines
+
+
+def _broken(word: str, size: float, width: float, bold: bool) -> list[str]:
+    parts = [""]
+    for character in word:
+        if parts[-1] and length(parts[-1] + character, size, bold) > width:
+            parts.append("")
+        parts[-1] += character
+    return parts
+
+
+def length(words: str, size: float, bold: bool = False) -> float:
+    """Width of words in px; characters beyond ASCII count as wide ones."""
+    units = sum(_WIDTHS.get(c) or (1000 if ord(c) > 0x2E7F else 600) for c in words)
+    return units * size / 1000 * (1.07 if bold else 1.0)
+
+
+def _n(value: float) -> str:
+    """A number as SVG has it: at most two decimals."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
