@@ -187,7 +187,10 @@ def _bands(events: Mapping[str, float], axis: StepAxis, height: int, bottom: boo
 def cursor_rows(cursor: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The dataset `cursor`: one row `{"step", "label"}`, none without a step. A page moves the cursor by replacing this dataset alone."""
     step = cursor.get("step")
-    return [] if step is None else [{"step": step if isinstance(step, float) else int(step), "label": f"{int(step):,}"}]
+    if step is None:
+        return []
+    whole = float(step).is_integer()  # a phase is not
+    return [{"step": int(step) if whole else step, "label": f"{int(step):,}" if whole else f"{step:.1f}"}]
 
 
 def cursor_rule(cursor: Mapping[str, Any], axis: StepAxis, *, height: int, flag: bool = True) -> list[alt.Chart]:

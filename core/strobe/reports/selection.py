@@ -50,8 +50,18 @@ def facts(workspace: Workspace, runs: Sequence[Run], names: Iterable[str] | None
         own = found[run.name]
         if (rest is None or rest & set(PHASES)) and any(own.get(event) is None for event in PHASES):
             own.update({event: at for event, at in events_of(workspace, run).items() if own.get(event) is None})
+    for run, said in varying(runs).items():
+        found[run]["varying"] = said
     every = dict.fromkeys(name for own in found.values() for name in own) | dict.fromkeys(_declared(workspace)) | dict.fromkeys(PHASES)
     return {run: {name: own.get(name) for name in every} for run, own in found.items()}
+
+
+def varying(runs: Sequence[Run]) -> dict[str, str]:
+    """Run -> the parameters in which these runs differ, with its own values: `p=113, seed=3`; '' where nothing tells them apart."""
+    own = {run.name: {**run.record.training, **run.record.parameters} for run in runs}
+    names = dict.fromkeys(name for parameters in own.values() for name in parameters)
+    differing = [n for n in names if len({repr(parameters.get(n)) for parameters in own.values()}) > 1]
+    return {run: ", ".join(f"{n}={parameters[n]}" for n in differing if n in parameters) for run, parameters in own.items()}
 
 
 def _own(run: Run) -> Facts:

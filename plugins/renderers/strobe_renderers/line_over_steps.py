@@ -29,7 +29,7 @@ class LineOverSteps(Renderer):
             return charts.note("This table has no number over steps.", width=self.width)
         by = [colour.name] if colour is not None and colour.name != "step" else []
         dims = [c.name for c in frame.schema.of_kind("dim") if c.name not in ("run", "step", "probe", *by) and c.name in frame.data]
-        rows = _series(frame.data, y.name, by, dims)
+        rows = series_of(frame.data, y.name, by, dims)
         if rows.empty:
             return charts.note(f"{y.name} has no value in this run.", width=self.width)
         steps = charts.step_axis(rows["step"], width=self.width, scale=self.step_scale)
@@ -55,7 +55,7 @@ def _short(name: str, room: int = 14) -> str:
     return name if len(name) <= room else f"…{name[-room + 1 :]}"
 
 
-def _series(data: pd.DataFrame, value: str, by: list[str], dims: list[str]) -> pd.DataFrame:
+def series_of(data: pd.DataFrame, value: str, by: list[str], dims: list[str]) -> pd.DataFrame:
     """Rows step, series, value: means over the other dimensions `dims`. Where one of them is null in some rows of a line (the whole of what the
     others are parts of), only those rows count.
     """
