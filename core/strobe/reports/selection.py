@@ -50,10 +50,10 @@ def facts(workspace: Workspace, runs: Sequence[Run], names: Iterable[str] | None
         own = found[run.name]
         if (rest is None or rest & set(PHASES)) and any(own.get(event) is None for event in PHASES):
             own.update({event: at for event, at in events_of(workspace, run).items() if own.get(event) is None})
-    for run, said in varying(runs).items():
-        found[run]["varying"] = said
+    for name, said in varying(runs).items():
+        found[name]["varying"] = said
     every = dict.fromkeys(name for own in found.values() for name in own) | dict.fromkeys(_declared(workspace)) | dict.fromkeys(PHASES)
-    return {run: {name: own.get(name) for name in every} for run, own in found.items()}
+    return {run: {fact: own.get(fact) for fact in every} for run, own in found.items()}
 
 
 def varying(runs: Sequence[Run]) -> dict[str, str]:
