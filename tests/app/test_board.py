@@ -71,6 +71,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
     report("neurons", Panel(renderer="neuron_clusters"), Panel(renderer="neuron_map"))
     by_head = Panel(renderer="line_over_steps", table="head_frequency", follow=["head"], slots={"y": "fraction"})
     report("heads", Panel(renderer="head_spectrum"), by_head)
+    workspace.analyze(["small", "tiny"], ["run_summary"])
+    report("runs", Panel(renderer="run_table"))
     report("turned", Panel(renderer="trajectory_3d"))
     bad = Panel(renderer=f"{folder / 'bad.py'}:Bad", table="weight_norms")
     report("broken", Panel(renderer="loss_curves"), bad, Panel(renderer="nothing_like_it"))
@@ -525,3 +527,17 @@ def test_a_scene_in_a_file(small, browser: Browser, tmp_path: Path) -> None:
 def test_without_the_board_a_scene_is_a_chart(reader: Reader) -> None:
     reader.tab.goto(f"{reader.address}/?run=small&report=turned&board=0")
     expect(reader.tab.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_line_of_the_table_of_runs_opens_its_run(reader: Reader) -> None:
+    reader.open("runs", step=20)
+    x, y = reader.tab.evaluate(
+        """() => { const panel = strobe.board.panels[0], view = panel.view, box = panel.chart.querySelector("canvas").getBoundingClientRect();
+          const cell = view.data("cells").find((row) => row.run === "tiny"), [left, top] = view.origin();
+          return [box.x + left + cell.x + 4, box.y + top + cell.y]; }"""
+    )
+    reader.tab.mouse.click(x, y)
+    reader.tab.wait_for_function("globalThis.strobe?.store.model?.run === 'tiny'", timeout=PATIENCE)
+    reader.settled()
+    assert "run=tiny" in reader.tab.url
+    assert "report=runs" in reader.tab.url

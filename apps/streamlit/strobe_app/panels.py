@@ -132,8 +132,11 @@ def _picked(key: str, moves: Mapping[str, str]) -> None:
     for name, rows in selection.items():
         if str(name).startswith(PICK) and rows:
             for field, to in moves.items():
-                if isinstance(rows[0].get(field), (int, float)):
-                    cursor.go(to, int(rows[0][field]))
+                value = rows[0].get(field)
+                if to == "run" and isinstance(value, str):
+                    st.session_state["run"] = value
+                elif isinstance(value, (int, float)):
+                    cursor.go(to, int(value))
 
 
 def _table(card: Card, looking: Mapping[str, Any]) -> None:

@@ -78,9 +78,10 @@ def _columns(head: Mapping[str, str], cells: Mapping[str, Sequence[str]], width:
 
 
 def _pick(rows: pd.DataFrame, i: int) -> dict[str, Any]:
-    """The row's integer coordinates travel with each of its cells, so that a click on one can move the cursor."""
+    """The row's coordinates, and its run, travel with each of its cells, so that a click on one can move the cursor."""
     names = [n for n in ("step", "layer", "head", "neuron", "frequency") if n in rows]
-    return {n: int(rows[n].iloc[i]) for n in names if not pd.isna(rows[n].iloc[i])}
+    run = {"run": str(rows["run"].iloc[i])} if "run" in rows else {}
+    return run | {n: int(rows[n].iloc[i]) for n in names if not pd.isna(rows[n].iloc[i])}
 
 
 def _texts(rows: Dataset, tint: str) -> list[alt.Chart]:

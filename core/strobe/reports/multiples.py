@@ -46,6 +46,8 @@ def grid(view: View, across: int = 2) -> Any:
     """A small chart per run, each with the axes that its renderer gives it; a run without rows is left out."""
     import altair as alt
 
+    from ..charts import Scene3D
+
     shown = view.shown
     assert shown is not None
     small = smaller(view.renderer)
@@ -53,6 +55,7 @@ def grid(view: View, across: int = 2) -> Any:
     for name, step in shown.steps(view.cursor).items():
         try:
             one = replace(view, renderer=small, shown=None, cursor={**view.cursor, "run": name, "step": step}).chart
+            one = one.chart() if isinstance(one, Scene3D) else one  # it stands still in a grid
             drawn.append(one.properties(title=alt.Title(name, anchor="start", fontSize=11)))
         except StrobeError as e:
             problems.append(str(e))

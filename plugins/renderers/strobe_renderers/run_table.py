@@ -5,11 +5,12 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from strobe import Frame, Renderer, charts, hookimpl
+from strobe import Frame, Pick, Renderer, charts, hookimpl
 
 
 class RunTable(Renderer):
     """One line per run: what differs between them, when they memorised and generalised, where they ended, their key frequencies. A dash: unknown.
+    Click a line to open its run.
 
     `columns` chooses from run_summary, `sort` orders by one of them. Runs with an anomaly have its farthest number in the last column,
     when `anomalies` was computed.
@@ -17,6 +18,7 @@ class RunTable(Renderer):
 
     consumes = ("run_summary", "anomalies")
     over = ("step",)
+    picks = [Pick(field="run")]
 
     columns: tuple[str, ...] = ("varying", "memorised", "turn", "generalised", "delay", "final_test_loss", "key_frequencies", "frequencies_lost")
     sort: str = "generalised"

@@ -57,7 +57,15 @@ function mountBoard(held, data) {
   held.strip = new Strip(strip);
   held.leave ??= tellPython(held);
   store.onTimeInSight = (inSight) => (strip.hidden = inSight);
+  store.openRun = (run) => location.assign(`?${addressOf({ run })}`);
   globalThis.strobe = { store, player, toggle, board: held.part }; // for the console, and for tests
+}
+
+// What stands behind "?": the page, the cursor, and whether plain charts are asked for.
+function addressOf(other = {}) {
+  const query = new URLSearchParams({ ...store.model.address, ...store.cursor, ...other });
+  for (const [name, value] of new URLSearchParams(location.search)) if (name === "board") query.set(name, value);
+  return query;
 }
 
 // Python learns of the cursor once it rests; the address at once, so that it can be copied at any time.
@@ -65,9 +73,7 @@ function tellPython(held) {
   let timer;
   const send = (origin, moved) => {
     if (!Object.keys(moved).length) return;
-    const query = new URLSearchParams({ ...store.model.address, ...store.cursor });
-    for (const [name, value] of new URLSearchParams(location.search)) if (name === "board") query.set(name, value);
-    history.replaceState(history.state, "", `?${query}${location.hash}`);
+    history.replaceState(history.state, "", `?${addressOf()}${location.hash}`);
     clearTimeout(timer);
     if (player.playing) return;
     timer = setTimeout(() => held.setStateValue("cursor", { ...store.cursor, run: store.model.run }), SETTLE);

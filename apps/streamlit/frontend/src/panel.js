@@ -135,7 +135,7 @@ export class Panel {
     this.camera ??= {};
     const onPick = (row) => {
       const moved = picked({ datum: row }, this.card.picks);
-      if (moved) store.set(moved, "pick");
+      if (moved) store.go(moved);
     };
     this.view = new Scene(this.chart, spec, datasets, { camera: this.camera, large: this.renderer === "svg", onPick });
     this.finish = () => this.view.finalize();
@@ -154,7 +154,7 @@ export class Panel {
   click(event, item) {
     const surface = this.chart.querySelector("canvas, svg");
     const moved = picked(item, this.card.picks) ?? (this.card.picks.length ? pickedNear(this.view, this.card.picks, event, surface) : null);
-    if (moved) return void store.set(moved, "pick");
+    if (moved) return void store.go(moved);
     const step = stepAt(this.view, this.plots, event, surface);
     if (step !== null) store.set({ step }, "pick");
   }

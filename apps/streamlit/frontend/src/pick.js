@@ -11,11 +11,13 @@ function overSteps(spec) {
   return spec.encoding?.x?.field === "step" || (spec.layer ?? []).some(overSteps);
 }
 
-// {field: value} of the first mark under the pointer that has one of the fields, as coordinates.
+const isPlace = (value, to) => Number.isFinite(value) || (to === "run" && typeof value === "string");
+
+// {field: value} of the first mark under the pointer that has one of the fields, as coordinates; a run by its name.
 export function picked(item, picks) {
   const rows = [item?.datum, item?.mark?.group?.datum].filter(Boolean);
   for (const row of rows) {
-    const moved = Object.fromEntries(picks.filter(([field]) => Number.isFinite(row[field])).map(([field, to]) => [to, row[field]]));
+    const moved = Object.fromEntries(picks.filter(([field, to]) => isPlace(row[field], to)).map(([field, to]) => [to, row[field]]));
     if (Object.keys(moved).length) return moved;
   }
   return null;

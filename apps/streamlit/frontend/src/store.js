@@ -51,6 +51,12 @@ class Store {
     return true;
   }
 
+  // Go where a click points: to coordinates of this page, or to another run, which is another page (`openRun`; a file has only its own).
+  go({ run, ...moved }, origin = "pick") {
+    if (run !== undefined && run !== this.model.run) return void this.openRun?.(run);
+    this.set(moved, origin);
+  }
+
   // Move a coordinate by places in its list; stays inside.
   move(name, places, origin = "") {
     const values = this.values(name);
