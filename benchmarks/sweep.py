@@ -50,7 +50,10 @@ def main(root: str, keep: str = "") -> int:
         print(odd.sort_values(["run", "rank"])[["run", "rank", "column", "z", "null_rate", "why"]].to_string())
         if keep:
             _keep(workspace, runs, Path(keep))
-        return 0 if f"n_lost {frequency}" in _reasons(workspace, odd) else 1
+        lost = str(workspace.table("run_profile", runs=degraded)["frequencies_lost"].iloc[0]).split(", ")
+        found = str(frequency) in lost and "n_lost" in set(odd[odd["run"] == degraded.name]["column"])
+        print(f"degraded: {'found' if found else 'NOT found'} for the loss of frequency {frequency}")
+        return 0 if found else 1
 
 
 def _trained(workspace: strobe.Workspace, fraction: float, seed: int, **how: object) -> strobe.workspace.Run:
@@ -58,12 +61,6 @@ def _trained(workspace: strobe.Workspace, fraction: float, seed: int, **how: obj
     run = workspace.train("modular_addition", name=name, training=TRAINING, fraction=fraction, seed=seed, **SMALL, **how)
     print(f"{run.name}", flush=True)
     return run
-
-
-def _reasons(workspace: strobe.Workspace, odd: object) -> set[str]:
-    """What the degraded run is anomalous for; a lost frequency with which."""
-    lost = workspace.table("run_profile", runs="degraded")["frequencies_lost"].iloc[0]
-    return {f"{c} {lost}" if c == "n_lost" else str(c) for c in odd.query("run == 'degraded'")["column"]}  # type: ignore[attr-defined]
 
 
 def _keep(workspace: strobe.Workspace, runs: list[strobe.workspace.Run], folder: Path) -> None:
