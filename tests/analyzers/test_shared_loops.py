@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from curves import checkpoints, products, table
 
-from strobe import Results
+from strobe import Results, Workspace
 from strobe_analyzers.shared_loops import SharedLoops
 from strobe_analyzers.shared_trajectory import SharedTrajectory
 
@@ -65,3 +65,28 @@ def test_the_result_repeats_and_holes_are_left_out():
 def test_a_run_of_two_checkpoints_or_one_that_never_moves_has_no_rows(points):
     runs = {"short": checkpoints(points), "eight": checkpoints(EIGHT[: len(points)])}
     assert "short" not in loops(runs).index.get_level_values("run")
+
+
+def test_through_the_engine_and_runs_of_different_shapes(tmp_path):
+    """An analyzer of several runs reads a table that several runs share; where there is none, both say why, and a smaller set of runs mends it."""
+    workspace = Workspace(tmp_path)
+    training = {"epochs": 6, "schedule": "every:2", "lr": 1e-2}
+    for name, width in (("a", 4), ("b", 4), ("wide", 8)):
+        seed = ord(name[0])
+        workspace.train("modular_addition", name=name, training=training, p=7, d_model=width, n_heads=1, d_mlp=4, fraction=0.5, seed=seed)
+    failed = {f.analyzer: f.message for f in workspace.analyze(["a", "wide"], ["shared_loops"]).failures}
+    assert "runs of different shapes have no common basis: blocks.0.attn.W_K is [1, 4, 4] in a and [1, 8, 8] in wide" in failed["shared_trajectory"]
+    assert "it reads shared_trajectory, which gave no result" in failed["shared_loops"]
+    assert not workspace.analyze(["a", "b"], ["shared_loops"]).failures
+    assert set(workspace.table("shared_loops", runs=["a", "b"])["run"]) == {"a", "b"}
+    alone = {f.analyzer: f.message for f in workspace.analyze(["a"], ["shared_loops"]).failures}
+    assert "needs two runs or more" in alone["shared_trajectory"]
+
+
+def test_a_run_that_is_still_training_has_the_steps_it_has(tmp_path):
+    """Steps that both have: the one that goes on adds none until the other has them too."""
+    half, whole = EIGHT[:12], EIGHT[:31]
+    found = loops({"half": checkpoints(half, range(12)), "whole": checkpoints(whole * 0.9, range(31))})
+    assert set(found.index.get_level_values("run")) == {"half", "whole"}
+    assert (found.loc["whole"].start_to_end <= 1).all()
+    assert not found.loc["whole"].closed.any()  # at the twelfth step it has not come round

@@ -194,13 +194,13 @@ class Engine:
         if not usable:
             return
         facts = [f for _, f in usable]
-        keys = {u: [k for f in facts for k in self._cell_keys(u, f)] for u in self.bound[name].upstream}
+        keys = {u: [k for f in self._sources(name, u, facts) for k in self._cell_keys(u, f)] for u in self.bound[name].upstream}
         self._derived(report, name, usable, derived_cell(self.bound, name, facts, keys))
 
     def _derived(self, report: Report, name: str, runs: Sequence[tuple[Run, RunFacts]], cell: Cell) -> None:
         facts = [f for _, f in runs]
         one = None if cell.run is None else facts[0]
-        if blocked := [u for u in self.bound[name].upstream if any(self._failed(u, f) for f in facts)]:
+        if blocked := [u for u in self.bound[name].upstream if any(self._failed(u, f) for f in self._sources(name, u, facts))]:
             return self._block(report, one, {name: blocked})
         address = self.address(name, one)
         self._expected[name, cell.run] = cell.key
@@ -208,7 +208,7 @@ class Engine:
         failures.forget(self.store, cell.run, [name], () if missing else {cell.key})
         self._total += len(missing)
         if missing:
-            results = {name: {u: self._frames(u, facts) for u in self.bound[name].upstream}}
+            results = {name: {u: self._frames(u, self._sources(name, u, facts)) for u in self.bound[name].upstream}}
             task = Task(tuple(run.folder for run, _ in runs), (cell,), {name: self.recipes[name]}, None, results=results)
             for outcome in run_tasks("local", self.bench.do, [task], RESCUE):
                 self._advance(1, f"{cell.run or 'all runs'} {name}")
@@ -219,7 +219,11 @@ class Engine:
                 self._account(report, [outcome])
         self._table(report, name, one, [cell], missing)
 
-    def _frames(self, upstream: str, facts: Sequence[RunFacts]) -> pd.DataFrame:
+    def _sources(self, name: str, upstream: str, facts: Sequence[RunFacts]) -> Sequence[RunFacts | None]:
+        """Whose tables an analyzer reads: those of each run, or the one that several runs share, which only an analyzer of several runs is given."""
+        return [None] if self.bound[name].scope == self.bound[upstream].scope == "runs" else facts
+
+    def _frames(self, upstream: str, facts: Sequence[RunFacts | None]) -> pd.DataFrame:
         import pandas as pd
 
         frames = [to_pandas(t) for f in facts if (t := self.store.read(self.address(upstream, f))) is not None]
@@ -231,15 +235,15 @@ class Engine:
         b = self.bound[name]
         return Address(name, None if facts is None else facts.name, probe_of(b, facts), result_key(self.bound, name, facts))
 
-    def _cell_keys(self, name: str, facts: RunFacts) -> list[str]:
+    def _cell_keys(self, name: str, facts: RunFacts | None) -> list[str]:
         """Keys of the stored cells an analyzer would read; for step tables only those of steps the run has."""
         entries = self.store.entries(self.address(name, facts))
-        return [e.key for s, e in entries.items() if s is None or s in facts.checkpoints]
+        return [e.key for s, e in entries.items() if s is None or (facts is not None and s in facts.checkpoints)]
 
-    def _failed(self, name: str, facts: RunFacts) -> bool:
+    def _failed(self, name: str, facts: RunFacts | None) -> bool:
         """Whether an upstream has nothing to give, or (derived) only rows of an earlier state."""
         stored = self.store.cells(self.address(name, facts))
-        return not stored or self._expected.get((name, facts.name), next(iter(stored))) not in stored
+        return not stored or self._expected.get((name, None if facts is None else facts.name), next(iter(stored))) not in stored
 
     def _starved(self, cell: Cell, facts: RunFacts) -> str:
         """Why a step cell cannot be computed: what it reads failed at this step. '' when it can."""
