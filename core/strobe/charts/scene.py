@@ -253,7 +253,8 @@ class _Flat:
             return alt.ColorValue(layer["colour"])
         ramp, look = self.datasets[RAMP][0], self.scene["ramp"]
         ends = [ramp["low"], ramp["high"]]
-        legend = alt.Legend(title=ramp["title"], type="gradient", orient="bottom", direction="horizontal", values=ends, format=",", offset=2)
+        written = ",~f" if max(map(abs, ends)) >= 10 else ".3~g"
+        legend = alt.Legend(title=ramp["title"], type="gradient", orient="bottom", direction="horizontal", values=ends, format=written, offset=2)
         if layer["type"] == "line" and any(own["value"] for own in self.scene["layers"] if own["type"] == "points"):
             legend = None  # of dots and lines together Vega would make a legend of symbols
         scheme = alt.SchemeParams(name="viridis", extent=look["extent"])

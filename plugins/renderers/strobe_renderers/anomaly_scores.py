@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from strobe import Frame, Pick, Renderer, charts, hookimpl
 
 LIMIT = 3.5
 """|z| of an anomaly, unless the analyzer was set otherwise; drawn as a band."""
+EDGE = 100.0
+"""Farther ones are drawn here: where all peers agree, a deviation may be anything."""
 
 
 class AnomalyScores(Renderer):
@@ -17,8 +18,8 @@ class AnomalyScores(Renderer):
 
     The band is where peers lie (|z| below 3.5). The scale is linear inside it and logarithmic outside. Numbers in which some run is anomalous come
     first, the farthest on top. With few peers even a far dot may be chance: `null_rate` is how often a normal draw is as far out. Runs without a z
-    (fewer than three peers) have no dot; a number that a run lacks while all its peers have it is listed at the right end. Click a dot to go to its
-    run.
+    (fewer than three peers) have no dot. Beyond 100 deviations, and for a number that a run lacks while all its peers have it, the dot is at the
+    edge. Click a dot to go to its run.
     """
 
     consumes = "anomalies"
@@ -40,9 +41,8 @@ class AnomalyScores(Renderer):
         table = self._table(known)
         order = list(dict.fromkeys(table["column"]))
         height = self.row_height * len(order)
-        reach = float(np.nanmax([*table["z"].abs(), 2 * LIMIT])) * 1.3
-        scale = alt.Scale(type="symlog", constant=LIMIT, domain=[-reach, reach], nice=False)
-        axis = alt.Axis(title="robust deviations from the peers' median", values=_ticks(reach), format="~s")
+        scale = alt.Scale(type="symlog", constant=LIMIT, domain=[-EDGE, EDGE], nice=False)
+        axis = alt.Axis(title="robust deviations from the peers' median", values=[-EDGE, -10, -LIMIT, 0, LIMIT, 10, EDGE], format="~g")
         x = alt.X("z:Q", scale=scale, axis=axis)
         y = alt.Y("column:N", sort=order, axis=alt.Axis(title="number of the run", grid=True))
         band = alt.Chart(charts.dataset("peers", [{"low": -LIMIT, "high": LIMIT}])).mark_rect(color=charts.colour("grid"), opacity=0.6)
@@ -50,11 +50,12 @@ class AnomalyScores(Renderer):
         dots = alt.Chart(charts.dataset("runs", table)).encode(x=x, y=y, tooltip=tips)
         plain = dots.transform_filter("!datum.anomalous").mark_circle(size=34, color=charts.colour("muted"), opacity=0.6)
         odd = dots.transform_filter("datum.anomalous")
+        names = alt.Chart(charts.dataset("names", _names(table)))
         layers = [
             band.encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q"),
             plain,
             odd.mark_circle(size=60, color=charts.colour("ink"), opacity=1),
-            odd.mark_text(style="annotation", align="left", dx=8).encode(text="run:N"),
+            names.mark_text(style="annotation", align="left", dx=8).encode(x=alt.XValue(self.width), y=y, text="text:N"),
         ]
         return charts.described(
             alt.layer(*layers).properties(width=self.width, height=height), "Deviations of each number of the runs from those of their peers."
@@ -62,9 +63,7 @@ class AnomalyScores(Renderer):
 
     def _table(self, known: pd.DataFrame) -> pd.DataFrame:
         table = known.assign(anomalous=known["anomalous"].astype(bool), z=known["z"].astype(float))
-        far = table["z"].abs().max()
-        missing = table["z"].isna()
-        table.loc[missing, "z"] = 1.2 * (far if far == far else LIMIT)
+        table["z"] = table["z"].fillna(EDGE).clip(-EDGE, EDGE)
         score = table.assign(far=table["z"].abs() + 1e6 * table["anomalous"]).groupby("column")["far"].max()
         wanted = [c for c in self.columns if c in score.index] or list(score.sort_values(ascending=False, kind="stable").index[: self.rows])
         place = {c: i for i, c in enumerate(wanted)}
@@ -74,5 +73,9 @@ class AnomalyScores(Renderer):
         return kept[names].assign(column=kept["column"].str.replace("_", " ")).reset_index(drop=True)
 
 
-def _ticks(reach: float) -> list[float]:
-    return [s * v for s in (-1, 1) for v in (LIMIT, 10, 100, 1000, 1e4) if v < reach] + [0.0]
+def _names(table: pd.DataFrame, most: int = 2) -> pd.DataFrame:
+    """Column -> its anomalous runs, the farthest first."""
+    odd = table[table["anomalous"]].assign(far=table["z"].abs()).sort_values("far", ascending=False, kind="stable")
+    runs = {str(c): list(rows["run"].astype(str)) for c, rows in odd.groupby("column", sort=False)}
+    texts = [", ".join(own[:most]) + (f" +{len(own) - most}" if len(own) > most else "") for own in runs.values()]
+    return pd.DataFrame({"column": list(runs), "text": texts})
