@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +19,8 @@ class Plugin(BaseModel):
     __hash__ = object.__hash__
 
     class_attributes: ClassVar[frozenset[str]] = frozenset()
+    common_settings: ClassVar[Mapping[str, str]] = {}
+    """Settings whose name means the same in every plugin of the kind, and what."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -32,3 +36,15 @@ class Plugin(BaseModel):
     def summary(cls) -> str:
         """The first line of the docstring."""
         return (cls.__doc__ or "").strip().partition("\n")[0]
+
+    @classmethod
+    def describe(cls, setting: str) -> str:
+        """What a setting does: its description, else the sentence of the docstring that names it, else what its name means everywhere; '' if nowhere."""
+        described = cls.model_fields[setting].description
+        return described or _sentence(cls.__doc__ or "", setting) or cls.common_settings.get(setting, "")
+
+
+def _sentence(text: str, word: str) -> str:
+    """The first sentence that holds a word, on one line."""
+    sentences = re.split(r"(?<=[.;:])\s+", " ".join(text.split()))
+    return next((s for s in sentences if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", s)), "")
