@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
+import itertools
 import re
+import textwrap
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -39,9 +44,28 @@ class Plugin(BaseModel):
 
     @classmethod
     def describe(cls, setting: str) -> str:
-        """What a setting does: its description, else the sentence of the docstring that names it, else what its name means everywhere; '' if nowhere."""
-        described = cls.model_fields[setting].description
+        """What a setting does: its description, or the string below it, else the sentence of the docstring that names it, else what its name means everywhere; '' if
+        nowhere."""
+        described = cls.model_fields[setting].description or next((d[setting] for c in cls.__mro__ if setting in (d := _below(c))), "")
         return described or _sentence(cls.__doc__ or "", setting) or cls.common_settings.get(setting, "")
+
+
+@functools.lru_cache(maxsize=512)
+def _below(cls: type[Any]) -> dict[str, str]:
+    """Strings that stand below a field in the source of a class: field -> text."""
+    try:
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    except (OSError, TypeError, SyntaxError, ValueError):  # made without a file
+        return {}
+    pairs = itertools.pairwise(body.body) if isinstance(body, ast.ClassDef) else ()
+    return {
+        node.target.id: " ".join(str(below.value.value).split())
+        for node, below in pairs
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+    }
 
 
 def _sentence(text: str, word: str) -> str:

@@ -219,7 +219,7 @@ def class_in(spec: str) -> Any:
     file = Path(path)
     if not attribute or not file.is_file():
         raise UsageError(f"{spec!r}: no such file; write PATH.py:ClassName")
-    module = _module_from(file)
+    module = module_from(file)
     if not hasattr(module, attribute):
         known = [n for n, v in vars(module).items() if isinstance(v, type)]
         raise UsageError(f"{spec!r}: {file} defines no {attribute!r}{did_you_mean(attribute, known)}")
@@ -231,7 +231,8 @@ def snake_case(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() and i and not name[i - 1].isupper() else c.lower() for i, c in enumerate(name))
 
 
-def _module_from(file: Path) -> Any:
+def module_from(file: Path) -> Any:
+    """The module that a file makes, its own each time; raises `PluginError` when it cannot be imported."""
     import sys
 
     name = f"strobe_file_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]}_{file.stem}"

@@ -199,20 +199,6 @@ def gives_what_it_declares(subject: Subject) -> None:
             'add one, such as `parameter: str = dim("parameter")`',
             Source(subject.cls.Row).line(),
         )
-    _same_sizes(subject, table)
-
-
-def _same_sizes(subject: Subject, table: Any) -> None:
-    """Arrays of one row that share a dimension have the same length along it."""
-    arrays = [c for c in declared(subject.cls.Row).values() if c.kind == "array"]
-    for _, row in table.iterrows():
-        sizes: dict[str, tuple[int, str]] = {}
-        for c in arrays:
-            for dim, n in zip(c.dims, row[c.name].shape, strict=True) if row[c.name] is not None else ():
-                if sizes.setdefault(dim, (n, c.name))[0] != n:
-                    other, name = sizes[dim]
-                    fix = f"give one of the two dims another name than {dim!r}"
-                    raise Unfit(f"{c.name} has {n} along {dim!r}, {name} has {other}", fix, Source(subject.cls.Row).line(c.name))
 
 
 def is_deterministic(subject: Subject) -> None:

@@ -99,7 +99,7 @@ class Drawn:
 def schema(table: str, run: TinyRun, registry: Registry) -> TableSchema:
     """The columns of a table, as a workspace would tell them."""
     if table == METRICS:
-        columns = {n: Column(n, "metric", n, "float64") for n in run.metrics if n != "step"}
+        columns = {n: Column(n, "metric", n, "float64") for n in map(str, run.metrics) if n != "step"}
         return TableSchema({"run": ENGINE_SCHEMA["run"], "step": ENGINE_SCHEMA["step"], **columns})
     cls = registry.analyzer(table)
     return TableSchema({**{n: ENGINE_SCHEMA[n] for n in cls.engine_columns()}, **declared(cls.Row)})

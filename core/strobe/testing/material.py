@@ -62,7 +62,7 @@ class Material:
 
     def upstream(self, name: str, step: int | None, change: Change) -> pd.DataFrame:
         """Rows of an analyzer it consumes, of all runs; of one step (and of none) when a step is given."""
-        rows = change.results(_rows_of(self, name))
+        rows: pd.DataFrame = change.results(_rows_of(self, name))
         if step is None or "step" not in rows:
             return rows.copy(deep=True)
         return rows[(rows["step"] == step) | rows["step"].isna()].reset_index(drop=True)
@@ -146,6 +146,7 @@ class _Maker:
     def _metrics(self) -> pd.DataFrame:
         import pandas as pd
 
+        table: pd.DataFrame
         if self.material.cls.scope == "runs":
             table = pd.concat([self.change.metrics(run.metrics).assign(run=run.name) for run in self.material.runs], ignore_index=True)
         else:
@@ -258,7 +259,7 @@ def _computed(registry: Registry, name: str, run: TinyRun) -> Any:
     import pyarrow as pa
 
     from ..analysis.plan import NEEDS_PROBE
-    from ..storage.store import stamp
+    from ..storage.parts import stamp
     from .running import made
 
     plugin = registry.get("analyzer", name)

@@ -169,7 +169,7 @@ def leaves_its_frame_alone(subject: Subject) -> None:
 
 def draws_large_maps_as_images(subject: Subject) -> None:
     """A map of more than 2,000 cells is an image, never as many rectangles."""
-    for drawn, cursor, drawing in subject.all():
+    for _, cursor, drawing in subject.all():
         if (cells := rectangles(drawing)) > MAX_RECTS:
             raise Unfit(f"{cells:,} rectangles at {cursor}", "draw it as one image: `strobe.charts.heatmap(...)`", subject.render)
     for drawn in subject.drawn:
@@ -212,7 +212,8 @@ def _stretched(drawn: Drawn) -> Any:
         return None
     rows = drawn.data[drawn.table].copy()
     for name in maps:
-        rows[name] = [None if v is None else np.tile(v, [-(-LARGE // n) if n > 1 else 1 for n in v.shape]) for v in rows[name]]
+        blocks: list[Any] = [None if v is None else np.tile(v, [-(-LARGE // n) if n > 1 else 1 for n in v.shape]) for v in rows[name]]
+        rows[name] = blocks
     return rows
 
 

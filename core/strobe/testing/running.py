@@ -31,7 +31,7 @@ def run_analyzer(analyzer: Analyzer | type[Analyzer], *, step: int | None = None
     instance = analyzer() if isinstance(analyzer, type) else analyzer
     material = _Lazy(type(instance), family)
     contract = material.contract
-    known = [a for a in _arguments(contract.hook)]
+    known = _arguments(contract.hook)
     if odd := [name for name in given if name not in known]:
         raise UsageError(f"{contract.hook} has no argument {odd[0]!r}{did_you_mean(odd[0], known)}")
     missing = [name for name in contract.arguments if name not in given]

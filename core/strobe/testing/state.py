@@ -30,7 +30,8 @@ def _digest(value: Any) -> str:
     for name in value.columns:
         column = value[name]
         for cell in column if column.dtype == object else [column.to_numpy()]:
-            h.update(cell.tobytes() if hasattr(cell, "tobytes") and getattr(cell, "dtype", None) != object else repr(cell).encode())
+            plain = hasattr(cell, "tobytes") and cell.dtype.kind != "O"
+            h.update(cell.tobytes() if plain else repr(cell).encode())
     return h.hexdigest()
 
 

@@ -113,7 +113,8 @@ def _look(family: Family, weights: Tensors, probe: Probe, rows: torch.Tensor) ->
 def _stepped(weight: torch.Tensor, gradient: torch.Tensor | None) -> torch.Tensor:
     if gradient is None or not bool(gradient.any()):
         return weight.clone()
-    return weight - STRIDE * (weight.norm() + 1) * gradient / gradient.norm()
+    moved: torch.Tensor = weight - STRIDE * (weight.norm() + 1) * gradient / gradient.norm()
+    return moved
 
 
 def read_only(tensors: Tensors) -> dict[str, torch.Tensor]:
