@@ -11,6 +11,10 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
+MODULE = re.compile(r"[A-Za-z_][\w.]*")
+PYTEST = "pytest11."
+"""pytest loads modules, everyone else an object in one."""
+
 
 def flatten(table: dict[str, Any], prefix: str = "") -> dict[str, dict[str, str]]:
     """`[strobe.analyzers.weights]` in TOML becomes the entry-point group `strobe.analyzers.weights`."""
@@ -18,7 +22,7 @@ def flatten(table: dict[str, Any], prefix: str = "") -> dict[str, dict[str, str]
     for key, value in table.items():
         if isinstance(value, dict):
             groups |= flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, str) and prefix and TARGET.fullmatch(value):
+        elif isinstance(value, str) and prefix and (MODULE if prefix == PYTEST else TARGET).fullmatch(value):
             groups.setdefault(prefix[:-1], {})[key] = value
         else:
             raise ValueError(f'entrypoints.toml: [{prefix[:-1]}] {key} = {value!r} is not "module:object"')

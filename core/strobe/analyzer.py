@@ -29,6 +29,12 @@ class Analyzer(Plugin):
     where: ClassVar[Mapping[str, Sequence[Any]]] = {}
     opt_in: ClassVar[bool] = False
     class_attributes: ClassVar[frozenset[str]] = frozenset({"Row", "sites", "consumes", "scope", "families", "where", "opt_in"})
+    common_settings: ClassVar[Mapping[str, str]] = {
+        "seed": "of what it draws at random",
+        "parameters": "pattern of the parameters it looks at, such as blocks.*.mlp.W_in",
+        "groups": "parameters taken together: name of the group -> patterns",
+        "splits": "the splits of the probe that it looks at",
+    }
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

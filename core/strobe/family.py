@@ -132,6 +132,11 @@ class Family(Plugin):
         return None
 
     @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """Parameters of a member as small as can be that still has every part: what `strobe.testing` tries analyzers on. {}: the defaults."""
+        return {}
+
+    @classmethod
     def report(cls) -> Path | None:
         """The default report of its runs, a YAML file in the package (see `strobe.reports.report`); None: Strobe makes one of what is stored."""
         return None

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
+import itertools
+import re
+import textwrap
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +24,8 @@ class Plugin(BaseModel):
     __hash__ = object.__hash__
 
     class_attributes: ClassVar[frozenset[str]] = frozenset()
+    common_settings: ClassVar[Mapping[str, str]] = {}
+    """Settings whose name means the same in every plugin of the kind, and what."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -32,3 +41,34 @@ class Plugin(BaseModel):
     def summary(cls) -> str:
         """The first line of the docstring."""
         return (cls.__doc__ or "").strip().partition("\n")[0]
+
+    @classmethod
+    def describe(cls, setting: str) -> str:
+        """What a setting does: its description, or the string below it, else the sentence of the docstring that names it, else what its name means everywhere; '' if
+        nowhere."""
+        described = cls.model_fields[setting].description or next((d[setting] for c in cls.__mro__ if setting in (d := _below(c))), "")
+        return described or _sentence(cls.__doc__ or "", setting) or cls.common_settings.get(setting, "")
+
+
+@functools.lru_cache(maxsize=512)
+def _below(cls: type[Any]) -> dict[str, str]:
+    """Strings that stand below a field in the source of a class: field -> text."""
+    try:
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    except (OSError, TypeError, SyntaxError, ValueError):  # made without a file
+        return {}
+    pairs = itertools.pairwise(body.body) if isinstance(body, ast.ClassDef) else ()
+    return {
+        node.target.id: " ".join(str(below.value.value).split())
+        for node, below in pairs
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+    }
+
+
+def _sentence(text: str, word: str) -> str:
+    """The first sentence that holds a word, on one line."""
+    sentences = re.split(r"(?<=[.;:])\s+", " ".join(text.split()))
+    return next((s for s in sentences if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", s)), "")

@@ -61,6 +61,24 @@ class Renderer(Plugin):
     picks: ClassVar[Sequence[Pick]] = ()
     compares: ClassVar[tuple[str, ...]] = ()
     class_attributes: ClassVar[frozenset[str]] = frozenset({"consumes", "slots", "over", "at", "picks", "compares"})
+    common_settings: ClassVar[Mapping[str, str]] = {
+        "width": "width of the plot in pixels",
+        "height": "height of the plot in pixels",
+        "size": "side of a plot, or of one of several, in pixels",
+        "row_height": "height of a row in pixels",
+        "columns": "plots side by side",
+        "step_scale": "how steps are spaced: linear or log",
+        "layer": "the one layer to draw; null: all of them",
+        "site": "the one site to draw",
+        "split": "which inputs are drawn: train, test or all",
+        "splits": "which splits are drawn",
+        "groups": "groups of parameters to draw; empty: all",
+        "parameters": "which parameters are drawn: a pattern, or names",
+        "views": "token views to draw",
+        "rows": "most rows shown",
+        "top": "how many, the largest first",
+        "threshold": "value from which something counts; drawn as a line",
+    }
 
     @classmethod
     def tables(cls) -> tuple[str, ...]:

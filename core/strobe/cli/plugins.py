@@ -50,7 +50,7 @@ def describe(plugin: Plugin) -> dict[str, Any]:
         cls = plugin.load()
         entry["description"] = textwrap.dedent((cls.__doc__ or "").strip()) if isinstance(cls, type) else ""
         if plugin.kind != "hook":
-            entry["settings"] = [_setting(n, f) for n, f in cls.model_fields.items()]
+            entry["settings"] = [{**_setting(n, f), "description": cls.describe(n)} for n, f in cls.model_fields.items()]
         if plugin.kind == "analyzer":
             entry |= _analyzer(plugin, cls)
         if plugin.kind == "renderer":
@@ -96,7 +96,7 @@ def print_plugin(entry: dict[str, Any]) -> None:
         if entry.get(name):
             print(f"  {name}: {entry[name] if isinstance(entry[name], dict) else ', '.join(map(str, entry[name]))}")
     for setting in entry.get("settings", []):
-        print(f"  setting {setting['name']}: {setting['type']} = {setting['default']!r}")
+        print(f"  setting {setting['name']}: {setting['type']} = {setting['default']!r}: {setting['description']}".rstrip(": "))
     for c in entry.get("columns", []):
         shape = f"[{', '.join(c['dims'])}]" if c["dims"] else ""
         type_ = ", ".join(filter(None, (c["type"] + (" or null" if c["nullable"] else ""), c["unit"])))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import PluginError, StrobeError, UsageError, did_you_mean
+from . import names
 from .discovery import Entry, Package, entries
 
 if TYPE_CHECKING:
@@ -189,11 +190,18 @@ class Registry:
         if not (isinstance(cls, type) and issubclass(cls, (Analyzer, Renderer))):
             raise UsageError(f"{cls!r} is no analyzer or renderer class: derive it from strobe.Analyzer or strobe.Renderer")
         kind: Kind = "analyzer" if issubclass(cls, Analyzer) else "renderer"
+        if why := names.problem(name or snake_case(cls.__name__)):
+            raise UsageError(f"{cls.__qualname__}: {why}")
         plugin = Plugin(name or snake_case(cls.__name__), kind, "", None, package, "", given=cls, file=file)
         check(plugin, cls)
         category = plugin.contract.category if kind == "analyzer" else ""
         plugin = replace(plugin, category=category)
         self._plugins[kind, plugin.name] = plugin
+        return plugin
+
+    def put(self, plugin: Plugin) -> Plugin:
+        """Take a plugin in as it is, over an installed one of its name: a package that is being written, and may not be installed yet."""
+        self._plugins[plugin.kind, plugin.name] = plugin
         return plugin
 
     def add_file(self, spec: str) -> Plugin:
@@ -211,7 +219,7 @@ def class_in(spec: str) -> Any:
     file = Path(path)
     if not attribute or not file.is_file():
         raise UsageError(f"{spec!r}: no such file; write PATH.py:ClassName")
-    module = _module_from(file)
+    module = module_from(file)
     if not hasattr(module, attribute):
         known = [n for n, v in vars(module).items() if isinstance(v, type)]
         raise UsageError(f"{spec!r}: {file} defines no {attribute!r}{did_you_mean(attribute, known)}")
@@ -223,7 +231,8 @@ def snake_case(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() and i and not name[i - 1].isupper() else c.lower() for i, c in enumerate(name))
 
 
-def _module_from(file: Path) -> Any:
+def module_from(file: Path) -> Any:
+    """The module that a file makes, its own each time; raises `PluginError` when it cannot be imported."""
     import sys
 
     name = f"strobe_file_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]}_{file.stem}"
@@ -247,7 +256,14 @@ def _discovered() -> list[Plugin]:
         if base is not None:
             plugin = _described(entry, KINDS[base], entry.group[len(base) + 1 :], off)
             by_name.setdefault((plugin.kind, plugin.name), []).append(plugin)
-    return [_resolved(plugins) for plugins in by_name.values()]
+    owners = {names.module_name(p.package) for plugins in by_name.values() for p in plugins}
+    return [_named(_resolved(plugins), owners) for plugins in by_name.values()]
+
+
+def _named(plugin: Plugin, owners: set[str]) -> Plugin:
+    """The plugin, broken when its name is not one that it may bear."""
+    why = names.problem(plugin.name, plugin.package, owners) if plugin.state == "ready" and plugin.package != "strobe" else ""
+    return replace(plugin, state="broken", why=f"{why} in [project.entry-points] of its pyproject.toml") if why else plugin
 
 
 def _described(entry: Entry, kind: Kind, category: str, off: set[str]) -> Plugin:

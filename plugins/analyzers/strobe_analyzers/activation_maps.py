@@ -28,6 +28,7 @@ class ActivationMaps(Analyzer):
     families = ("modular_addition", "modular_mlp")
 
     size: int = Field(28, ge=2)
+    """Points per side of a map."""
     pairs: int = Field(128, ge=1)
 
     class Row(strobe.Row):

@@ -27,6 +27,7 @@ class CentroidPlanes(Analyzer):
     families = ("modular_addition",)
 
     keys: Literal["union", "last"] = "union"
+    """Frequencies that get a plane: every one that was ever a key, or the keys of the last step."""
 
     class Row(strobe.Row):
         step: int = dim("step of the checkpoint")

@@ -30,6 +30,7 @@ class DimensionalityThreshold(Analyzer):
     consumes = ("effective_dimensionality", "phases")
 
     levels: tuple[float, ...] = (30.0, 25.0)
+    """Participation ratios whose crossing is dated."""
     tolerance: float = Field(0.01, ge=0)
 
     class Row(strobe.Row):

@@ -29,7 +29,9 @@ class FunctionVelocity(Analyzer):
     consumes = ("activation_sample", "logit_sample")
 
     unbiased: bool = True
+    """Whether CKA is the unbiased estimate, which does not grow with the width."""
     floor: float = Field(1e-6, ge=0)
+    """Changes below it are rounding, and 0."""
 
     class Row(strobe.Row):
         layer: int | None = dim("layer; null for the logits")

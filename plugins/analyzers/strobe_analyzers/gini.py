@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -53,7 +54,7 @@ def _views(table: pd.DataFrame) -> Iterator[View]:
     frequencies = torch.tensor(table["frequency"].to_numpy(np.int64))
     labels = list(zip(table["view"], table["head"], strict=True))
     starts = torch.nonzero(frequencies == 0).flatten().tolist()  # every view begins with its constant
-    for start, end in zip(starts, [*starts[1:], len(labels)], strict=True):
+    for start, end in itertools.pairwise([*starts, len(labels)]):
         name, head = labels[start]
         yield View(str(name), None if pd.isna(head) else int(head), amplitudes[start:end], frequencies[start:end])
 

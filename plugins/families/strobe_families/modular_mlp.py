@@ -169,6 +169,11 @@ class ModularMLP(Family):
         return strobe.Training(epochs=3_000, lr=1e-2, schedule="at:5,15,25,75+0-200:20+200-1000:50+1000-3000:100")
 
     @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """49 inputs, 16 neurons."""
+        return {"p": 7, "d_mlp": 16}
+
+    @classmethod
     def demo(cls) -> tuple[dict[str, Any], strobe.Training]:
         """p=31 and 128 neurons: memorises by epoch 30, test accuracy 95 % at about 500, test loss below 0.1 at about 640 (3 seeds), in 5 seconds."""
         return {"p": 31, "d_mlp": 128}, strobe.Training(epochs=1_500, lr=1e-2, schedule="at:5,15,25+0-200:20+200-1000:50+1000-1500:100")

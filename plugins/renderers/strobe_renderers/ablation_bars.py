@@ -20,7 +20,9 @@ class AblationBars(Renderer):
 
     split: str = "test"
     low: float = 1e-8
+    """Loss in nats at which the axis begins."""
     high: float = 100.0
+    """Loss in nats at which the axis ends."""
     width: int = charts.WIDTH
     row_height: int = 20
 

@@ -21,6 +21,7 @@ class AttentionMap(Renderer):
 
     size: int = 128
     keys: tuple[int, ...] = ()
+    """Positions attended to that are drawn; empty: all."""
 
     @hookimpl
     def render(self, frame: Frame) -> alt.FacetChart | alt.Chart:

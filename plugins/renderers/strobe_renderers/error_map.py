@@ -23,6 +23,7 @@ class ErrorMap(Renderer):
     consumes = "input_trace"
 
     show: Literal["margin", "error", "confidence"] = "margin"
+    """What the map shows."""
     size: int = 340
 
     @hookimpl

@@ -20,6 +20,7 @@ class GradientAlignmentOverSteps(Renderer):
     over = ("step",)
 
     pairs: tuple[tuple[str, str], ...] = PAIRS
+    """Groups of parameters whose gradients are compared."""
     width: int = charts.WIDTH
     height: int = 80
     step_scale: charts.StepScale = "sqrt"
