@@ -1,7 +1,7 @@
 """Frames of an animation as PNG files: drawn from files alone, by processes of their own, so that a killed one costs the frame it was at.
 
-A folder holds `plan.json` (what all frames share), `drawing-00000.json` (specifications and rows of each panel) and `frame-00000.png`. A process reads
-numbers of frames from its standard input and answers with them; it imports neither torch nor plugins. (A forked process hangs in vl-convert.)
+A folder holds `plan.json` (what all frames share), `drawing-00000.json` (specifications and rows of each panel) and `frame-00000.png`. A process
+reads numbers of frames from its standard input and answers with them; it imports neither torch nor plugins. (A forked process hangs in vl-convert.)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from ..checkpoints import write_atomically
 from ..errors import StrobeError
@@ -24,6 +24,7 @@ from .sheet import Block, Picture, Sheet, Tile, drawn
 from .sizes import Size
 from .sweep import Domains
 
+Kept = TypeVar("Kept")
 PLAN = "plan.json"
 TEMPLATES, PICTURES = 64, 64
 """Compiled charts and drawn ones that a process keeps: a panel that does not change is drawn once."""
@@ -101,7 +102,7 @@ class Painter:
         return _kept(self.templates, json.dumps([spec, sorted(panel["datasets"])]), TEMPLATES, lambda: vl_convert.vegalite_to_vega(whole))
 
 
-def _kept(cache: OrderedDict[str, Any], key: str, most: int, make: Callable[[], Any]) -> Any:
+def _kept(cache: OrderedDict[str, Kept], key: str, most: int, make: Callable[[], Kept]) -> Kept:
     if key not in cache:
         cache[key] = make()
         while len(cache) > most:

@@ -66,8 +66,9 @@ class Domains:
             domain, channel = _domain(encoding), path[-1]
             if channel in POSITIONS and _numbers(domain):
                 self.said[path] = _hull(self.said.get(path), domain)
-                if _numbers(values := (encoding.get("axis") or {}).get("values"), least=1):
-                    self.ticks.setdefault(path, set()).update(values)
+                values = (encoding.get("axis") or {}).get("values")
+                if _numbers(values, least=1):
+                    self.ticks.setdefault(path, set()).update(values or ())
             elif domain is None and rows is not None and (found := _extent(rows, encoding)) is not None:
                 self.seen[path] = _hull(self.seen.get(path), found)
 
