@@ -35,11 +35,15 @@ class Format:
 
 
 _PICTURES = ("strobe.export.pictures:write_report_picture", "strobe.export.pictures:write_view_picture")
+_MOVIES = ("strobe.export.animation:write_report_animation", "strobe.export.animation:write_view_animation")
 FORMATS: Mapping[str, Format] = {
     "html": Format("one page that opens offline", "strobe.export.html:write_html", "strobe.export.single:write_chart"),
     "png": Format("a picture", *_PICTURES),
     "svg": Format("a picture of lines and text, for a browser or an editor", *_PICTURES),
     "pdf": Format("a picture of lines and text, for print", *_PICTURES),
+    "gif": Format("an animation that opens everywhere", *_MOVIES),
+    "webp": Format("an animation, lossless and smaller", *_MOVIES),
+    "mp4": Format("a film; needs the extra video", *_MOVIES),
     "json": Format("the Vega-Lite specification with its data", "", "strobe.export.single:write_chart"),
 }
 

@@ -58,7 +58,7 @@ def shoot(
 ) -> Film:
     """Draw a card at every step. Cost: a chart per step; three when only the cursor moves (the first, the middle and the last step are compared)."""
     drawn = {step: card.draw({**cursor, "step": step}, theme) for step in sorted({steps[0], steps[len(steps) // 2], steps[-1]})}
-    still = _only_the_cursor_moves(card, drawn)
+    still = only_the_cursor_moves(card, drawn)
     drawings = []
     for step in steps:
         if step not in drawn:
@@ -68,7 +68,7 @@ def shoot(
     return _cut(drawings, [card.as_of({**cursor, "step": step}) for step in steps], reel)
 
 
-def _only_the_cursor_moves(card: Card, drawn: Mapping[int, Drawing]) -> bool:
+def only_the_cursor_moves(card: Card, drawn: Mapping[int, Drawing]) -> bool:
     """Whether the charts differ in nothing but the rows of the dataset `cursor`, and those are the usual ones. A pinned step never moves."""
     drawings = list(drawn.values())
     if any(d.problem for d in drawings) or len({d.signature for d in drawings}) > 1:

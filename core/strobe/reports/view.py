@@ -57,6 +57,15 @@ class View:
 
         return write_view(self, path, theme=theme or _active(), **options)
 
+    def animate(self, path: str | Path, over: str = "step", *, theme: str = "", **options: Any) -> Path:
+        """Write the panel as GIF, WebP or MP4, with one coordinate running: `view.animate("x.mp4", over="step", fps=12, ease="in-out")`.
+
+        Options: `values` (those to show), `fps`, `ease`, `hold`, `loop`, `width`, `scale`, `processes`. Axes hold all frames. Raises `UsageError`.
+        """
+        from ..export import write_view
+
+        return write_view(self, path, theme=theme or _active(), over=over, **options)
+
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
         return self.chart._repr_mimebundle_(*args, **kwargs)
 

@@ -1,0 +1,180 @@
+"""GIF, WebP and MP4 of frames on disk: one frame in memory at a time, however many there are."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import StrobeError
+from .labels import Label
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SAMPLES = 5
+"""Frames that the colours of a GIF are taken from: first, last and between."""
+
+
+def extent(frames: Sequence[Path]) -> tuple[int, int]:
+    """Width and height that hold every frame: tables grow, axes do not."""
+    from PIL import Image
+
+    sizes = []
+    for frame in frames:
+        with Image.open(frame) as image:
+            sizes.append(image.size)
+    return max(w for w, _ in sizes), max(h for _, h in sizes)
+
+
+def opened(frames: Sequence[Path], size: tuple[int, int], background: str) -> Iterator[Image]:
+    """Each frame as RGB, on a canvas of one size."""
+    from PIL import Image
+
+    for frame in frames:
+        with Image.open(frame) as image:
+            canvas = Image.new("RGB", size, background)
+            canvas.paste(image.convert("RGB"))
+        yield canvas
+
+
+# --- GIF ---------------------------------------------------------------------------------------------------------------------------------------
+
+
+def write_gif(frames: Sequence[Path], durations: Sequence[int], output: Path, loop: int, background: str, label: Label) -> None:
+    """A GIF of one palette for all frames, each holding only what has changed. Pillow's own writer keeps every frame in memory."""
+    from PIL import Image, ImageChops
+
+    size = extent(frames)
+    palette = _palette(frames, size, background)
+    with output.open("wb") as file:
+        before: Image.Image | None = None
+        file.write(_header(palette, size, loop, label))
+        held, block = 0, b""
+        for canvas, duration in zip(opened(frames, size, background), durations, strict=True):
+            image = canvas.quantize(palette=palette, dither=Image.Dither.NONE)
+            box = (0, 0, *size) if before is None else ImageChops.difference(image.convert("RGB"), before.convert("RGB")).getbbox()
+            if box is None:
+                held += duration
+                continue
+            file.write(_timed(block, held))
+            block, held, before = _block(image.crop(box), box), duration, image
+        file.write(_timed(block, held))
+        file.write(b";")
+
+
+def _palette(frames: Sequence[Path], size: tuple[int, int], background: str) -> Image:
+    from PIL import Image
+
+    chosen = sorted({round(i * (len(frames) - 1) / (SAMPLES - 1)) for i in range(SAMPLES)})
+    strip = Image.new("RGB", (size[0], size[1] * len(chosen)))
+    for row, image in enumerate(opened([frames[i] for i in chosen], size, background)):
+        strip.paste(image, (0, row * size[1]))
+    return strip.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+def _header(palette: Image, size: tuple[int, int], loop: int, label: Label) -> bytes:
+    colours = (palette.getpalette() or [])[:768]
+    table = bytes(colours) + bytes(768 - len(colours))
+    screen = b"GIF89a" + size[0].to_bytes(2, "little") + size[1].to_bytes(2, "little") + b"\xf7\x00\x00"
+    looping = b"" if loop == 1 else b"!\xff\x0bNETSCAPE2.0\x03\x01" + max(loop - 1, 0).to_bytes(2, "little") + b"\x00"
+    return screen + table + looping + _comment(f"{label.title}\n{label.description}\n{label.json}")
+
+
+def _comment(text: str) -> bytes:
+    data = text.encode("utf-8")
+    return b"!\xfe" + b"".join(bytes([len(part)]) + part for i in range(0, len(data), 255) if (part := data[i : i + 255])) + b"\x00"
+
+
+def _block(image: Image, box: tuple[int, int, int, int]) -> bytes:
+    """A picture within the screen, without a palette of its own: what Pillow writes for it, less its header."""
+    from PIL import GifImagePlugin
+
+    parts = GifImagePlugin.getdata(image, offset=box[:2], include_color_table=False)
+    return b"".join(parts)
+
+
+def _timed(block: bytes, milliseconds: int) -> bytes:
+    """A picture with the time for which it stands, in hundredths of a second: browsers slow down what is shorter than two."""
+    if not block:
+        return b""
+    return b"!\xf9\x04\x04" + min(max(round(milliseconds / 10), 2), 65535).to_bytes(2, "little") + b"\x00\x00" + block
+
+
+# --- WebP --------------------------------------------------------------------------------------------------------------------------------------
+
+
+def write_webp(frames: Sequence[Path], durations: Sequence[int], output: Path, loop: int, background: str, label: Label) -> None:
+    """A lossless WebP; the label is its XMP."""
+    from PIL import Image
+
+    from .sheet import escaped
+
+    size = extent(frames)
+
+    class Reel(Image.Image):
+        """All frames as one picture that is loaded when it is looked at: a list of them would stay in memory."""
+
+        n_frames = len(frames)
+        is_animated = True
+        at = -1
+
+        def seek(self, frame: int) -> None:
+            if frame != self.at:
+                shown = next(opened([frames[frame]], size, background))
+                self.im, self._mode, self._size, self.at = shown.im, shown.mode, shown.size, frame
+
+        def tell(self) -> int:
+            return self.at
+
+    reel = Reel()
+    reel.seek(0)
+    said = f"{escaped(label.title)}: {escaped(label.description)}"
+    xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description>{said}</dc:description><dc:source>{escaped(label.json)}</dc:source></rdf:Description></rdf:RDF></x:xmpmeta>'
+    buffer = io.BytesIO()
+    options: dict[str, Any] = {"lossless": True, "quality": 60, "method": 3, "minimize_size": False}
+    reel.save(buffer, "WEBP", save_all=True, duration=list(durations), loop=loop, xmp=xmp.encode(), **options)
+    output.write_bytes(buffer.getbuffer())
+
+
+# --- MP4 ---------------------------------------------------------------------------------------------------------------------------------------
+
+
+def write_mp4(frames: Sequence[Path], durations: Sequence[int], output: Path, loop: int, background: str, label: Label) -> None:
+    """H.264 that players and browsers open, each frame for its own time. `loop` is the player's business."""
+    check_mp4()
+    from fractions import Fraction
+
+    import av
+
+    width, height = extent(frames)
+    size = (width + width % 2, height + height % 2)  # the format halves the resolution of colour
+    with av.open(str(output), "w", format="mp4", options={"movflags": "faststart+use_metadata_tags"}) as container:
+        container.metadata.update({"title": label.title, "comment": label.description, "description": label.json})
+        stream = container.add_stream("libx264", rate=30, options={"crf": "18", "preset": "medium", "threads": "1"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        at = 0
+        for canvas, duration in zip(opened(frames, size, background), durations, strict=True):
+            for start in (at, at + duration - 1) if canvas is not None and at + duration == sum(durations) and duration > 1 else (at,):
+                frame = av.VideoFrame.from_image(canvas)
+                frame.pts, frame.time_base = start, Fraction(1, 1000)
+                container.mux(stream.encode(frame))
+            at += duration
+        container.mux(stream.encode(None))
+
+
+def check_mp4() -> None:
+    """Raises `StrobeError` unless what writes MP4 is installed."""
+    try:
+        import av  # noqa: F401
+    except ImportError as e:
+        raise StrobeError("mp4 needs the package av: `pip install 'strobe[video]'`; gif and webp need nothing more") from e
+
+
+ENCODERS: Mapping[str, Callable[[Sequence[Path], Sequence[int], Path, int, str, Label], None]] = {
+    ".gif": write_gif,
+    ".webp": write_webp,
+    ".mp4": write_mp4,
+}
