@@ -134,7 +134,7 @@ export class Panel {
       if (moved) store.set(moved, "pick");
     };
     const scene = new Scene(this.chart, spec, datasets, { camera: this.camera, large: this.renderer === "svg", onPick });
-    this.mounted = { view: scene, rows: (name) => scene.data(name), swap: (changed) => swapped(scene, changed), close: () => scene.finalize() };
+    this.mounted = { view: scene, rows: (name) => scene.datasets[name], swap: (changed) => swapped(scene, changed), close: () => scene.finalize() };
     this.plots = [];
   }
 
