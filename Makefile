@@ -7,7 +7,7 @@
 # make bench           the figures of docs/benchmarks.md
 # make bench-analyzers CPU and bytes of every analyzer, printed and written into docs/measures.md
 # make frontend        build the board's scripts (core/strobe/page/*.js) from apps/streamlit/frontend; needs node
-# make frontend-check  the same into a temporary folder: they must be the committed ones; nothing to check where there is no node
+# make frontend-check  the same into a temporary folder: they must be the committed ones; part of make test
 # make bench-ui        18 panels: browser time per step of the board, beside plain charts
 # make check-real DATA=DIR   every reference value of a folder of real checkpoints
 # make check-story DATA=DIR  the story of a real run, read off its tables
@@ -42,7 +42,7 @@ lint: environment
 	$(BIN)/mypy
 
 # One file stays in one process, so that what its tests share is made once.
-test: setup lint
+test: setup lint frontend-check
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 faults: environment
@@ -69,11 +69,14 @@ FRONTEND := apps/streamlit/frontend
 frontend:
 	cd $(FRONTEND) && npm ci --no-audit --no-fund && npm run build
 
-frontend-check:
-	@if command -v npm >/dev/null; then \
-	  cd $(FRONTEND) && npm ci --silent --no-audit --no-fund && out=$$(mktemp -d) && node build.mjs $$out && for file in board.js scene.js; do \
-	  cmp $$out/$$file ../../../core/strobe/page/$$file || { echo "core/strobe/page/$$file is not what its sources give: make frontend" >&2; exit 1; }; done; \
-	else echo 'frontend-check: no node here, nothing checked'; fi
+# Two reasons to skip, both said: no node that could be installed, and packages that can neither be found nor fetched.
+frontend-check: system-packages
+	@command -v npm >/dev/null || { echo 'frontend-check: skipped, there is no npm here and none could be installed'; exit 0; }; \
+	cd $(FRONTEND) && { npm ci --silent --no-audit --no-fund --prefer-offline >/dev/null 2>&1 || \
+	  { echo 'frontend-check: skipped, the packages of package-lock.json could not be fetched (npm ci)'; exit 0; }; } && \
+	out=$$(mktemp -d) && node build.mjs $$out && for file in board.js scene.js; do \
+	  cmp $$out/$$file ../../../core/strobe/page/$$file || { echo "core/strobe/page/$$file is not what its sources give: make frontend" >&2; exit 1; }; \
+	done && echo 'frontend-check: the scripts of the board are what their sources give'
 
 bench-ui: environment
 	$(BIN)/python benchmarks/ui.py

@@ -89,7 +89,7 @@ def board(browser: Browser, address: str, steps: int) -> dict[str, list[float]]:
         figures["ms to the last repaint"].append(page.evaluate(STEP, places))
         page.wait_for_timeout(120)
         figures["CPU ms"].append(cpu(browser) - busy)
-        figures["requests"].append(len([url for url in asked[before:] if "/api/" in url]))
+        figures["requests"].append(len([url for url in asked[before:] if "/api/frames/" in url]))
     page.close()
     return figures
 

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from small import SHOWN, STEPS, small_workspace
 
 from strobe import Training, Workspace
 from strobe.reports.bookmarks import bookmarks
+from strobe.reports.bookmarks import keep as bookmarks_keep
 from strobe.reports.report import Panel, Report, Section, file_of, save
 
 pytestmark = pytest.mark.browser
@@ -64,10 +65,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
         workspace.analyze(run, SHOWN)
     (folder / "bad.py").write_text(BROKEN)
 
+    steps = Training(epochs=42, lr=1e-2, schedule="every:1")
+    many = workspace.train("modular_addition", name="many", training=steps, p=7, d_model=8, n_heads=2, d_mlp=8, fraction=0.5)
+    workspace.analyze(many, ["dominant_frequencies", "activation_maps", "attention_maps", "key_frequencies"])
+
     def report(name: str, *panels: Panel) -> None:
         save(Report(title=name.title(), sections=[Section(title="S", panels=list(panels))]), file_of(workspace, name))
 
     report("few", *[Panel(renderer=name) for name in ("loss_curves", "frequency_spectrum", "neuron_map", "attention_map")])
+    report("later", Panel(renderer="loss_curves"), Panel(renderer="line_over_steps", table="gini"))
     report("neurons", Panel(renderer="neuron_clusters"), Panel(renderer="neuron_map"))
     by_head = Panel(renderer="line_over_steps", table="head_frequency", follow=["head"], slots={"y": "fraction"})
     report("heads", Panel(renderer="head_spectrum"), by_head)
@@ -137,7 +143,9 @@ class Reader:
         return int(self.tab.evaluate("name => strobe.store.cursor[name]", name))
 
     def picture(self, card: int) -> str:
-        return str(self.tab.locator(f"#card-{card} canvas").first.evaluate("canvas => canvas.toDataURL()"))
+        """The chart, and where the cursor lies over it."""
+        drawn = "canvases => canvases.map(c => c.toDataURL() + c.style.transform).join()"
+        return str(self.tab.locator(f"#card-{card} .chart canvas").evaluate_all(drawn))
 
     def key(self, name: str, step: int) -> None:
         self.tab.keyboard.press(name)
@@ -219,7 +227,9 @@ def test_a_typed_step_and_an_event_go_to_the_nearest_checkpoint(reader: Reader) 
 
 
 def test_fast_scrubbing_never_shows_another_step_than_it_says(reader: Reader) -> None:
-    reader.open("few", step=0)
+    """43 steps, in leaps, faster than they are drawn: no card ever shows another step than it says, and no place is asked for twice."""
+    reader.open("few", run="many", step=0)
+    assert reader.tab.evaluate("strobe.store.model.steps.length") == 43
     stale = reader.tab.evaluate(
         """async () => {
             const { store, board } = strobe, stale = [];
@@ -229,16 +239,16 @@ def test_fast_scrubbing_never_shows_another_step_than_it_says(reader: Reader) ->
                     if (busy) continue;
                     if (panel.element.dataset.at !== board.frames.key(panel.card, store.cursor)) stale.push([panel.card.number, store.cursor.step]);
                     for (const [name, [, rows]] of Object.entries(board.frames.get(panel.card, store.cursor).datasets)) {
-                        const shown = panel.view.data(name); // the rows that are really drawn
+                        const shown = panel.mounted.rows(name); // the rows that are really drawn
                         const other = (row, i) => Object.keys(row).some((k) => JSON.stringify(shown[i][k]) !== JSON.stringify(row[k]));
                         if (shown.length !== rows.length || rows.some(other)) stale.push([panel.card.number, store.cursor.step, name]);
                     }
                 }
             };
             const steps = store.model.steps;
-            for (let i = 0; i < 120; i++) {
+            for (let i = 0; i < 129; i++) {
                 store.set({ step: steps[(i * 7) % steps.length] });
-                await board.settling;
+                if (i % 4 === 0) await board.settling;
                 await new Promise((done) => setTimeout(done, i % 3));
                 await new Promise((done) => requestAnimationFrame(done));
                 if (Number(board.root.dataset.step) === store.cursor.step) look();
@@ -248,6 +258,7 @@ def test_fast_scrubbing_never_shows_another_step_than_it_says(reader: Reader) ->
     )
     assert stale == []
     reader.settled()
+    assert len(set(reader.asked)) == len(reader.asked) <= 2 * 43
     assert reader.tab.evaluate("strobe.board.panels.map(p => p.element.dataset.at)") == reader.tab.evaluate(
         "strobe.board.panels.map(p => strobe.board.frames.key(p.card, strobe.store.cursor))"
     )
@@ -411,6 +422,59 @@ def test_a_broken_card_says_so_and_the_others_go_on(reader: Reader) -> None:
     expect(reader.tab.locator("#card-2 canvas")).to_be_visible(timeout=PATIENCE)
 
 
+# --- results that come while one watches ------------------------------------------------------------------------------------------------------
+
+
+def test_new_results_appear_without_a_reload(reader: Reader, small) -> None:
+    reader.open("later", run="many", step=3)
+    expect(reader.tab.locator("#card-2 .problem")).to_contain_text("strobe analyze many -a gini")
+    reader.tab.evaluate("globalThis.mine = true")
+    asked = len(reader.asked)
+    small[0].analyze("many", ["gini"])
+    reader.tab.evaluate("strobe.watch.look()")
+    expect(reader.tab.locator("#card-2 canvas").first).to_be_visible(timeout=PATIENCE)
+    reader.settled(3)
+    assert reader.tab.evaluate("globalThis.mine")
+    assert len(reader.asked) - asked <= 10  # one question for the place, its neighbours, and the same once more should the page be made twice
+
+
+def test_a_run_still_training_grows_while_one_watches(reader: Reader, small) -> None:
+    workspace = small[0]
+    family = {"p": 7, "d_model": 8, "n_heads": 1, "d_mlp": 8, "fraction": 0.5}
+    run = workspace.train("modular_addition", name="growing", training=Training(epochs=4, lr=1e-2, schedule="every:2"), **family)
+    reader.open("later", run="growing", step=2)
+    reader.tab.evaluate("globalThis.mine = true")
+    workspace.train(run, training={"epochs": 8})
+    bookmarks_keep(run, {"name": "from elsewhere", "cursor": {"step": 2}})
+    reader.tab.evaluate("strobe.watch.look()")
+    reader.tab.wait_for_function("strobe.store.model.steps.at(-1) === 8", timeout=PATIENCE)
+    reader.settled(2)
+    expect(reader.tab.get_by_role("button", name="from elsewhere", exact=False).first).to_be_visible(timeout=PATIENCE)
+    reader.key("End", 8)
+    assert reader.tab.evaluate("globalThis.mine")
+
+
+def test_a_page_that_is_not_known_any_more_is_given_up_and_asked_for_once(reader: Reader) -> None:
+    reader.open("few", run="many", step=0)
+    refused: list[str] = []
+
+    def refuse(route: Route) -> None:
+        refused.append(route.request.url)
+        route.fulfill(status=409, json={"changed": True})
+
+    reader.tab.route("**/api/frames/**", refuse)
+    for _ in range(20):
+        reader.tab.evaluate("strobe.store.move('step', 2)")
+    reader.tab.wait_for_function("strobe.board.frames.gone", timeout=PATIENCE)
+    reader.tab.evaluate("strobe.store.move('step', -5)")
+    reader.tab.wait_for_timeout(300)
+    assert len(refused) <= 2  # one, and a neighbour that was on its way
+    reader.tab.unroute("**/api/frames/**")
+    reader.tab.evaluate("strobe.watch.look()")
+    reader.settled()
+    reader.problems[:] = [problem for problem in reader.problems if "409" not in problem]  # the browser's own complaint
+
+
 # --- around it ---------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -420,6 +484,17 @@ def test_python_running_again_leaves_the_charts_as_they_are(reader: Reader) -> N
     reader.key("ArrowRight", 20)
     reader.tab.wait_for_timeout(2500)  # the cursor has come to rest, and Python has run
     assert reader.tab.evaluate("strobe.board.panels.every(p => p.view.mine)")
+
+
+def test_the_place_is_kept_while_another_page_is_shown(reader: Reader) -> None:
+    reader.open("few", run="small", step=20, neuron=3)
+    reader.tab.get_by_test_id("stSidebarNavLink").filter(has_text="Runs").click()
+    expect(reader.tab.get_by_role("heading", name="Runs")).to_be_visible(timeout=PATIENCE)
+    reader.tab.get_by_test_id("stSidebarNavLink").filter(has_text="Report").click()
+    reader.tab.wait_for_function("strobe.board.root.isConnected", timeout=PATIENCE)
+    reader.settled(20)
+    assert (reader.at("neuron"), reader.tab.evaluate("strobe.store.model.run")) == (3, "small")
+    reader.tab.wait_for_function("new URL(location).searchParams.get('step') === '20'", timeout=PATIENCE)
 
 
 def test_two_tabs_do_not_disturb_each_other(browser: Browser, address: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from small import STEPS, small_workspace
 from starlette.applications import Starlette
 
 from strobe import StrobeError, Workspace
+from strobe.reports.bookmarks import keep
 from strobe.reports.cards import Card
 from strobe.reports.report import Panel, Report, Section, file_of, reports_for, save
 from strobe.reports.screen import places
@@ -38,7 +41,7 @@ def frames(small: Workspace) -> Frames:
 
 def ask(frames: Frames, step: int, cards: dict[int, int | None], **cursor: int) -> dict[str, Any]:
     page = frames.page("small", "four")
-    return json.loads(frames.frame("small", "four", "strobe", page.stamp, {"step": step, "layer": 0, "neuron": 3, **cursor}, cards))
+    return json.loads(frames.frame("small", "four", "strobe", page.stamp, {"step": step, "layer": 0, "neuron": 3, **cursor}, cards).text)
 
 
 def test_a_frame_holds_the_cards_asked_for_as_they_are_drawn(frames: Frames) -> None:
@@ -92,8 +95,11 @@ def test_new_results_make_a_new_page(tmp_path: Path, monkeypatch: pytest.MonkeyP
     before = frames.page("small", "default")
     assert frames.page("small", "default") is before
     workspace.analyze(run, ["gini"])
+    late = frames.frame("small", "default", "strobe", before.stamp, {"step": 0}, {1: 0})
+    assert not late.fresh
+    assert json.loads(late.text)["changed"]
     with pytest.raises(Stale):
-        frames.frame("small", "default", "strobe", before.stamp, {"step": 0}, {1: None})
+        frames.frame("small", "default", "strobe", "longago", {"step": 0}, {1: None})
     assert len(frames.page("small", "default").cards) > 0
     assert frames.page("small", "default").stamp != before.stamp
 
@@ -175,6 +181,39 @@ def test_the_script_lies_under_a_name_made_of_its_content(client: Client) -> Non
     assert answer.headers["content-type"].startswith("text/javascript")
     assert answer.headers["cache-control"] == FOR_EVER
     assert b"export" in answer.content
+
+
+def test_a_page_learns_cheaply_whether_there_is_anything_new(client: Client, small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REST", 0.0)
+    url = "/api/stamp?run=small&report=four"
+    before = client.get(url)
+    assert before.json()["stamp"] == frames_of(str(small.root)).page("small", "four").stamp
+    again = client.get(url, headers={"if-none-match": before.headers["etag"]})
+    assert (again.status_code, again.content, again.headers["cache-control"]) == (304, b"", "no-cache")
+    keep(small.run("small"), {"name": "here", "cursor": {"step": 0}})
+    after = client.get(url, headers={"if-none-match": before.headers["etag"]})
+    assert after.status_code == 200
+    assert after.json()["stamp"] == before.json()["stamp"]
+    assert after.json()["marks"] != before.json()["marks"]
+    assert client.get("/api/stamp?run=small").status_code == 400
+
+
+def test_memory_is_flat_over_a_thousand_moves(frames: Frames) -> None:
+    stamp = frames.page("small", "four").stamp
+
+    def move(times: int) -> int:
+        for i in range(times):
+            frames.frame("small", "four", "strobe", stamp, {"step": STEPS[i % len(STEPS)], "layer": 0, "neuron": 3}, {1: 0, 3: None})
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    move(20)
+    tracemalloc.start()
+    try:
+        before = move(100)
+        assert move(1000) - before < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 # --- coordinates -------------------------------------------------------------------------------------------------------------------------------

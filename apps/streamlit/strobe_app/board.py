@@ -73,11 +73,13 @@ def described(frames: Frames, run: str, report: str, theme: str) -> dict[str, An
         "place": f"{run} {report} {theme}",
         "frames": routes.FRAMES,
         "scene": routes.script("scene")[0],
+        "watch": routes.STAMP,
+        "marks": frames.stamp(run, report)["marks"],
         "query": {"run": run, "report": report, "theme": theme},
         "address": {"run": run, "report": report},
     }
     version = hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()[:20]
-    return {**model, "version": version, "cursor": {**model["cursor"], **looking()}}
+    return {**model, "version": version, "cursor": {**model["cursor"], **st.session_state.get("cursor", {}), **looking()}}
 
 
 def looking() -> dict[str, int]:

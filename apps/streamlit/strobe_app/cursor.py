@@ -10,10 +10,11 @@ from strobe.reports.moments import nearest
 
 
 def start(name: str, options: Sequence[str], otherwise: str) -> None:
-    """Set a choice of words, once: from the address when it names an option, else the given one."""
+    """Set a choice of words, once: from the address, else what was chosen before another page was shown, else the given one."""
     if st.session_state.get(name) not in options:
-        asked = st.query_params.get(name)
-        st.session_state[name] = asked if asked in options else otherwise
+        wishes = [st.query_params.get(name), st.session_state.get(f"last {name}"), otherwise]
+        st.session_state[name] = next((wish for wish in wishes if wish in options), otherwise)
+    st.session_state[f"last {name}"] = st.session_state[name]  # Streamlit forgets the widgets of a page that is not shown
 
 
 def start_number(name: str, options: Sequence[int], otherwise: int) -> None:

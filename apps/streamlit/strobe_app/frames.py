@@ -33,7 +33,15 @@ BORN = str(time.time_ns())
 
 
 class Stale(StrobeError):
-    """The results have changed since the page was made."""
+    """Nothing is known of the page any more: results have changed since, or the app was started again."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A frame as JSON. `fresh`: it is of the page as it is now, so it may be kept for ever."""
+
+    text: str
+    fresh: bool
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,7 @@ class Frames:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self._pages: OrderedDict[tuple[str, str], Page] = OrderedDict()
+        self._past: OrderedDict[str, Page] = OrderedDict()
         self._models: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._shots: OrderedDict[str, Shot] = OrderedDict()
         self._texts: OrderedDict[str, str] = OrderedDict()
@@ -93,7 +102,15 @@ class Frames:
         page = Page(_stamp(state, report), chosen, groups, {card.number: card for card in cards_of(groups)}, problem)
         with self._lock:
             _keep(self._pages, (run, report), page, MOST_PAGES)
+            _keep(self._past, page.stamp, page, MOST_PAGES)
         return page
+
+    def stamp(self, run: str, report: str) -> dict[str, str]:
+        """What tells whether a page is still the newest, without making it: `stamp`, and `marks` for what changes no picture (bookmarks, runs)."""
+        root = self.workspace.root
+        files = [root / "runs" / run / "bookmarks.json", *root.glob("runs/*/run.json")]
+        marks = sorted(f"{f} {f.parent.name == run and s.st_mtime_ns}" for f in files if (s := _stat(f)))
+        return {"stamp": _stamp(self.state(run), report), "marks": _digest("\n".join(marks))}
 
     def _report(self, run: str, name: str) -> tuple[Report, str]:
         try:
@@ -126,29 +143,36 @@ class Frames:
 
     # --- shots -----------------------------------------------------------------------------------------------------------------------------
 
-    def frame(self, run: str, report: str, theme: str, stamp: str, cursor: Mapping[str, int], cards: Mapping[int, int | None]) -> str:
-        """JSON of the cards (number -> step of a shot that the reader holds) at a cursor. Raises `Stale` for a stamp of the past."""
-        page = self.page(run, report)
-        if page.stamp != stamp:
+    def frame(self, run: str, report: str, theme: str, stamp: str, cursor: Mapping[str, int], cards: Mapping[int, int | None]) -> Answer:
+        """JSON of the cards (number -> step of a shot that the reader holds) at a cursor. Raises `Stale` for a stamp that nothing is known of.
+
+        While a run grows its page is of the past at every moment: such a page is drawn on, from what is stored now, until the reader has the next.
+        """
+        newest = self.page(run, report)
+        with self._lock:
+            page = newest if newest.stamp == stamp else self._past.get(stamp)
+        if page is None:
             raise Stale("the results have changed")
+        fresh = page is newest
         shots, held = {}, set[str]()
         for number, base in cards.items():
             if number not in page.cards:
                 raise StrobeError(f"this page has no card {number}")
             shots[number] = self.shot(page, number, {"run": run, **cursor}, theme)
-            if base is not None:
+            if base is not None and fresh:  # what was drawn earlier of a page of the past may be drawn differently now
                 before = self.shot(page, number, {"run": run, **cursor, "step": base}, theme)
                 held |= {before.spec, *before.datasets.values()}
-        return self._written(page, shots, held, cursor, run, theme)
+        return Answer(self._written(page, shots, held, cursor, run, theme, fresh), fresh)
 
-    def _written(self, page: Page, shots: Mapping[int, Shot], held: set[str], cursor: Mapping[str, int], run: str, theme: str) -> str:
+    def _written(self, page: Page, shots: Mapping[int, Shot], held: set[str], cursor: Mapping[str, int], run: str, theme: str, fresh: bool) -> str:
         specs, rows = {}, {}
         for number, shot in shots.items():
             for key, kind in [(shot.spec, specs), *((key, rows) for key in shot.datasets.values())]:
                 if key and key not in held:
                     kind[key] = self._text(key, page, number, {"run": run, **cursor}, theme)
         told = json.dumps({number: shot.to_json() for number, shot in shots.items()}, separators=(",", ":"))
-        return f'{{"shots":{told},"specs":{{{_joined(specs)}}},"rows":{{{_joined(rows)}}}}}'
+        changed = "" if fresh else '"changed":true,'
+        return f'{{{changed}"shots":{told},"specs":{{{_joined(specs)}}},"rows":{{{_joined(rows)}}}}}'
 
     def shot(self, page: Page, number: int, cursor: Mapping[str, Any], theme: str) -> Shot:
         """A card at a cursor; drawn once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from strobe import StrobeError, Workspace, charts
 
-from .frames import Frames, Stale
+from .frames import Answer, Frames, Stale
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
 FRAMES = "api/frames"
+STAMP = "api/stamp"
 SCRIPTS = ("board", "scene")
 """The board, and what draws scenes, which is fetched with the first one."""
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -43,7 +45,8 @@ def routes(folder: str) -> list[Route]:
     from starlette.routing import Route
 
     serving[:] = [folder]
-    return [Route(f"/{FRAMES}/{{stamp}}", _answering(folder)), *(Route(f"/{script(name)[0]}", _sending(name)) for name in SCRIPTS)]
+    answers = [Route(f"/{FRAMES}/{{stamp}}", _answering(folder)), Route(f"/{STAMP}", _stamping(folder))]
+    return [*answers, *(Route(f"/{script(name)[0]}", _sending(name)) for name in SCRIPTS)]
 
 
 def _answering(folder: str) -> Callable[[Request], Response]:
@@ -52,21 +55,45 @@ def _answering(folder: str) -> Callable[[Request], Response]:
     def answer(request: Request) -> Response:
         """Runs in a thread of Starlette's: drawing a step must not hold up the page's own connection."""
         try:
-            body = _frame(frames_of(folder), request)
+            frame = _frame(frames_of(folder), request)
         except Stale:
             return JSONResponse({"changed": True}, 409, {"Cache-Control": "no-store"})
         except (StrobeError, ValueError, KeyError) as e:
             return JSONResponse({"error": str(e)}, 400, {"Cache-Control": "no-store"})
-        tag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
-        headers = {"Cache-Control": FOR_EVER, "ETag": tag}
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=headers)
-        return Response(body, media_type="application/json", headers=headers)
+        if not frame.fresh:
+            return Response(frame.text, media_type="application/json", headers={"Cache-Control": "no-store"})
+        return _tagged(request, frame.text.encode(), FOR_EVER)
 
     return answer
 
 
-def _frame(frames: Frames, request: Request) -> bytes:
+def _stamping(folder: str) -> Callable[[Request], Response]:
+    """Whether there is anything new: what a page asks for now and then, and mostly hears 304."""
+    from starlette.responses import JSONResponse
+
+    def answer(request: Request) -> Response:
+        query = request.query_params
+        try:
+            told = frames_of(folder).stamp(query["run"], query["report"])
+        except KeyError as e:
+            return JSONResponse({"error": f"which {e.args[0]}?"}, 400, {"Cache-Control": "no-store"})
+        return _tagged(request, json.dumps(told).encode(), "no-cache")
+
+    return answer
+
+
+def _tagged(request: Request, body: bytes, keep: str) -> Response:
+    """JSON with its digest as its tag; nothing but the tag for a reader who has it."""
+    from starlette.responses import Response
+
+    tag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+    headers = {"Cache-Control": keep, "ETag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+def _frame(frames: Frames, request: Request) -> Answer:
     query = dict(request.query_params)
     run, report, theme = (query.pop(name) for name in ("run", "report", "theme"))
     if theme not in (charts.LIGHT, charts.DARK):
@@ -75,7 +102,7 @@ def _frame(frames: Frames, request: Request) -> bytes:
     cursor = {name: int(value) for name, value in query.items()}
     if "step" not in cursor:
         raise ValueError("which step?")
-    return frames.frame(run, report, theme, request.path_params["stamp"], cursor, cards).encode()
+    return frames.frame(run, report, theme, request.path_params["stamp"], cursor, cards)
 
 
 def _sending(name: str) -> Callable[[Request], Response]:

@@ -37,6 +37,13 @@ export class Board {
     this.update();
   }
 
+  // The page is known again: what could not be asked for is.
+  again() {
+    if (!this.frames.gone) return;
+    this.frames.gone = false;
+    this.update();
+  }
+
   close() {
     this.stop();
     this.watcher.disconnect();
@@ -86,7 +93,7 @@ export class Board {
   }
 
   async ask() {
-    if (this.asking || this.broken) return;
+    if (this.asking || this.broken || this.frames.gone) return;
     const missing = this.missing(this.inSight);
     const pinned = missing.filter((panel) => panel.pin);
     const asked = pinned.length ? [pinned[0]] : missing;

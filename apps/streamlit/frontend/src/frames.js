@@ -49,6 +49,7 @@ export class HttpFrames {
     this.still = new Map(); // "card other coordinates" -> a shot in which only the cursor moves
     this.flying = new Map(); // url -> promise
     this.requests = 0;
+    this.gone = false; // the server knows nothing of this page: no question makes sense until there is a new one
   }
 
   key(card, cursor) {
@@ -83,7 +84,7 @@ export class HttpFrames {
   // Resolves once every card has its shot at the cursor.
   async want(cards, cursor) {
     const missing = this.missing(cards, cursor);
-    if (!missing.length) return;
+    if (!missing.length || this.gone) return;
     const url = this.url(missing, cursor);
     if (!this.flying.has(url)) {
       const flight = this.fetch(url, missing, cursor).finally(() => this.flying.delete(url));
@@ -107,9 +108,13 @@ export class HttpFrames {
   async fetch(url, cards, cursor) {
     this.requests += 1;
     const response = await fetch(url);
-    if (response.status === 409) return this.onChanged(); // other results than when the page was made: Python says what there is now
+    if (response.status === 409) {
+      this.gone = true;
+      return this.onChanged();
+    }
     if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
     const frame = await response.json();
+    if (frame.changed) this.onChanged(); // drawn from newer results than the page was made for
     for (const [key, spec] of Object.entries(frame.specs)) this.specs.set(key, spec);
     for (const card of cards) this.keep(card, cursor, frame.shots[card.number], frame.rows);
   }

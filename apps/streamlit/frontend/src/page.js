@@ -3,8 +3,10 @@ import { Board } from "./board.js";
 import { HttpFrames, InlineFrames } from "./frames.js";
 import { store } from "./store.js";
 import { listenToKeys, player, Strip, TimePanel, toggle } from "./time.js";
+import { Watch } from "./watch.js";
 import { element } from "./words.js";
 
+const PAUSE = 200; // ms after which the address says where the reader is
 const SETTLE = 600; // ms of rest after which Python learns where the reader is
 const GONE = 1000; // ms after which something that was unmounted is not coming back
 const mounts = new WeakMap();
@@ -34,6 +36,7 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
 function unmount(held, parent) {
   held.part?.close();
   held.strip?.close();
+  held.watch?.close();
   held.leave?.();
   held.root.remove();
   mounts.delete(parent);
@@ -41,7 +44,9 @@ function unmount(held, parent) {
 
 function mountBoard(held, data) {
   if (held.version === data.model.version) return; // Python ran again and nothing is different: leave everything as it is
-  const changed = () => held.setTriggerValue("changed", Date.now());
+  held.watch ??= new Watch(() => store.model, () => held.setTriggerValue("changed", Date.now()));
+  held.watch.onSettled = () => held.part.again();
+  const changed = () => held.watch.changed();
   const page = JSON.stringify([data.model.place, data.model.sections]);
   const { stamp } = data.model;
   const [samePage, sameResults] = [held.page === page, held.stamp === stamp];
@@ -58,7 +63,7 @@ function mountBoard(held, data) {
   held.leave ??= tellPython(held);
   store.onTimeInSight = (inSight) => (strip.hidden = inSight);
   store.openRun = (run) => location.assign(`?${addressOf({ run })}`);
-  globalThis.strobe = { store, player, toggle, board: held.part }; // for the console, and for tests
+  globalThis.strobe = { store, player, toggle, board: held.part, watch: held.watch }; // for the console, and for tests
 }
 
 // What stands behind "?": the page, the cursor, and whether plain charts are asked for.
@@ -68,17 +73,25 @@ function addressOf(other = {}) {
   return query;
 }
 
-// Python learns of the cursor once it rests; the address at once, so that it can be copied at any time.
+// The address learns of the cursor when it pauses (to write it takes a browser longer than to move a chart), Python when it rests.
 function tellPython(held) {
-  let timer;
+  let timer, writing;
+  const write = () => history.replaceState(history.state, "", `?${addressOf()}${location.hash}`);
   const send = (origin, moved) => {
     if (!Object.keys(moved).length) return;
-    history.replaceState(history.state, "", `?${addressOf()}${location.hash}`);
+    clearTimeout(writing);
+    writing = setTimeout(write, PAUSE);
     clearTimeout(timer);
     if (player.playing) return;
     timer = setTimeout(() => held.setStateValue("cursor", { ...store.cursor, run: store.model.run }), SETTLE);
   };
-  return store.subscribe(send);
+  const stop = store.subscribe(send);
+  writing = setTimeout(write, PAUSE); // back from another page, which had an address of its own
+  return () => {
+    stop();
+    clearTimeout(writing);
+    clearTimeout(timer);
+  };
 }
 
 function mountTime(held) {

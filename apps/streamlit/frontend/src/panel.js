@@ -1,13 +1,11 @@
 // One card: mounted once, its rows swapped when the cursor moves, its marks clickable, its data listed when asked for.
-import embed from "vega-embed";
-import { expressionInterpreter } from "vega-interpreter";
+import { Chart } from "./chart.js";
 import { picked, pickedNear, stepAt, stepPlots } from "./pick.js";
 import { sceneClass } from "./scenes.js";
 import { store } from "./store.js";
 import { element, number, table } from "./words.js";
 
 const SLOW = 150; // ms after which a picture of another place is dimmed
-const copy = (rows) => rows.map((row) => ({ ...row })); // Vega marks the rows it is given
 
 export class Panel {
   // `pin` is a cursor of its own, for a panel that does not follow the page.
@@ -17,6 +15,7 @@ export class Panel {
     this.renderer = renderer;
     this.pin = pin;
     this.shown = null; // the shot that is drawn
+    this.mounted = null; // the chart
     this.near = false;
     this.work = Promise.resolve();
     this.build();
@@ -100,27 +99,24 @@ export class Panel {
     else this.element.classList.remove("late");
   }
 
+  get view() {
+    return this.mounted?.view ?? null;
+  }
+
   async swap(shot) {
-    for (const [name, [key, rows]] of Object.entries(shot.datasets)) {
-      if (this.shown.datasets[name]?.[0] !== key) this.view.data(name, copy(rows));
-    }
-    await this.view.runAsync();
+    const changed = Object.entries(shot.datasets).filter(([name, [key]]) => this.shown.datasets[name]?.[0] !== key);
+    await this.mounted.swap(Object.fromEntries(changed.map(([name, [, rows]]) => [name, rows])));
   }
 
   async mount(shot) {
     const spec = this.board.frames.spec(shot.spec);
     await (spec.scene ? this.mountScene(spec, shot) : this.mountChart(spec, shot));
-    this.board.mounted?.(this);
   }
 
-  async mountChart(given, shot) {
-    const datasets = Object.fromEntries(Object.entries(shot.datasets).map(([name, [, rows]]) => [name, copy(rows)]));
-    const spec = { ...given, datasets };
-    const options = { actions: false, renderer: this.renderer, ast: true, logLevel: 1, expr: expressionInterpreter };
+  async mountChart(spec, shot) {
+    const datasets = Object.fromEntries(Object.entries(shot.datasets).map(([name, [, rows]]) => [name, rows]));
     this.close();
-    const embedded = await embed(this.chart, spec, options);
-    this.view = embedded.view;
-    this.finish = () => embedded.finalize();
+    this.mounted = await Chart.mount(this.chart, spec, datasets, this.renderer);
     this.plots = stepPlots(spec);
     this.chart.classList.toggle("clickable", this.plots.length > 0 || this.card.picks.length > 0);
     this.view.addEventListener("click", (event, item) => this.click(event, item));
@@ -137,8 +133,8 @@ export class Panel {
       const moved = picked({ datum: row }, this.card.picks);
       if (moved) store.go(moved);
     };
-    this.view = new Scene(this.chart, spec, datasets, { camera: this.camera, large: this.renderer === "svg", onPick });
-    this.finish = () => this.view.finalize();
+    const scene = new Scene(this.chart, spec, datasets, { camera: this.camera, large: this.renderer === "svg", onPick });
+    this.mounted = { view: scene, rows: (name) => scene.datasets[name], swap: (changed) => swapped(scene, changed), close: () => scene.finalize() };
     this.plots = [];
   }
 
@@ -166,8 +162,8 @@ export class Panel {
   }
 
   close() {
-    this.finish?.();
-    this.view = this.finish = null;
+    this.mounted?.close();
+    this.mounted = null;
     this.chart.replaceChildren();
   }
 
@@ -184,4 +180,9 @@ function same(a, b) {
   if (!a || !b || a.problem || b.problem || a.spec !== b.spec) return false;
   const names = Object.keys(a.datasets);
   return names.length === Object.keys(b.datasets).length && names.every((name) => a.datasets[name][0] === b.datasets[name]?.[0]);
+}
+
+function swapped(scene, datasets) {
+  for (const [name, rows] of Object.entries(datasets)) scene.data(name, rows);
+  return scene.runAsync();
 }

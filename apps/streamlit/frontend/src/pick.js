@@ -62,9 +62,16 @@ function pointer(view, event, surface) {
   const box = surface.getBoundingClientRect();
   const natural = surface.viewBox?.baseVal?.width || Number.parseFloat(surface.style.width) || box.width;
   const scaled = Math.min(box.width / natural, surface.viewBox?.baseVal?.height ? box.height / surface.viewBox.baseVal.height : Infinity);
-  const [left, top] = view.origin();
+  const [left, top] = corner(view);
   const spare = (box.width - natural * scaled) / 2; // an enlarged drawing stands in the middle
   return [(event.clientX - box.left - spare) / scaled - left, (event.clientY - box.top) / scaled - top];
+}
+
+// Where the plots begin in a drawing, px from its left and top.
+export function corner(view) {
+  const [left, top] = view.origin();
+  const padding = view.padding();
+  return [left + padding.left, top + padding.top];
 }
 
 function scaleOf(view, name) {

@@ -1,0 +1,96 @@
+// How a chart is mounted: which expressions run, which marks the view leaves to the overlay, and pictures that are decoded before they are drawn.
+import embed from "vega-embed";
+import { expressionInterpreter } from "vega-interpreter";
+import { movingMarks, Overlay } from "./overlay.js";
+
+const MOST_PICTURES = 600;
+const pictures = new Map(); // url -> decoded image, least recently used first
+
+// Expressions are compiled where the page may; under a policy that forbids it they are interpreted, which takes about three times as long.
+const expressions = allowed() ? {} : { ast: true, expr: expressionInterpreter };
+
+function allowed() {
+  try {
+    return new Function("return true")();
+  } catch {
+    return false;
+  }
+}
+
+// A mounted chart: its view, and the overlay that moves the cursor without drawing the chart again (null where the cursor changes more than a rule).
+export class Chart {
+  static async mount(element, spec, datasets, renderer) {
+    const rows = Object.fromEntries(await Promise.all(Object.entries(datasets).map(async ([name, given]) => [name, await prepared(given)])));
+    let moving = null;
+    const patch = (compiled) => {
+      if (renderer === "canvas") moving = movingMarks(compiled);
+      return withPictures(compiled);
+    };
+    const config = renderer === "canvas" ? { aria: false } : {}; // what every single mark is, is of use where marks are elements
+    const embedded = await embed(element, { ...spec, datasets: rows }, { actions: false, renderer, logLevel: 1, patch, config, ...expressions });
+    if (spec.description) element.querySelector("canvas, svg")?.setAttribute("aria-label", spec.description);
+    return new Chart(embedded, moving && new Overlay(element, embedded.view, moving));
+  }
+
+  constructor(embedded, overlay) {
+    this.view = embedded.view;
+    this.overlay = overlay;
+    this.finish = () => embedded.finalize();
+  }
+
+  // New rows for some datasets, {name: rows}: one run of the view for all of them, none when the overlay can show it.
+  async swap(datasets) {
+    const names = Object.keys(datasets);
+    if (this.overlay && names.length === 1 && names[0] === "cursor") return this.overlay.move(datasets.cursor);
+    const rows = await Promise.all(names.map((name) => prepared(datasets[name])));
+    names.forEach((name, i) => this.view.data(name, rows[i]));
+    await this.view.runAsync();
+    this.overlay?.place(datasets.cursor);
+    return undefined;
+  }
+
+  // The rows that are drawn.
+  rows(name) {
+    return name === "cursor" && this.overlay ? this.overlay.rows : this.view.data(name);
+  }
+
+  close() {
+    this.overlay?.close();
+    this.finish();
+  }
+}
+
+// Copies, because Vega marks the rows it is given; with their pictures, so that a map is drawn at once and never blank.
+async function prepared(rows) {
+  const wanted = rows.some((row) => row.url) ? await Promise.all(rows.map((row) => row.url && picture(row.url))) : [];
+  return rows.map((row, i) => (wanted[i] ? { ...row, picture: wanted[i] } : { ...row }));
+}
+
+async function picture(url) {
+  const kept = pictures.get(url);
+  if (kept) {
+    pictures.delete(url);
+    pictures.set(url, kept);
+    return kept;
+  }
+  const made = new Image();
+  made.src = url;
+  try {
+    await made.decode();
+  } catch {
+    return null; // no picture: the mark stays empty
+  }
+  Object.defineProperty(made, "url", { value: url, writable: true }); // Vega compares it with the mark's
+  pictures.set(url, made);
+  if (pictures.size > MOST_PICTURES) pictures.delete(pictures.keys().next().value);
+  return made;
+}
+
+// Image marks take the decoded picture of their row.
+function withPictures(group) {
+  for (const mark of group.marks ?? []) {
+    if (mark.type === "image") mark.encode.update.image = { field: "picture" };
+    withPictures(mark);
+  }
+  return group;
+}
