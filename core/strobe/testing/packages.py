@@ -6,12 +6,13 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint, PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 from ..errors import StrobeError, UsageError, did_you_mean
 from ..registration import names
+from ..registration.discovery import Entry
 from ..registration.registry import CATEGORIES, KINDS, Plugin, Registry
 from .findings import Place, Unfit
 
@@ -81,7 +82,7 @@ def _base(group: str) -> str:
 
 def _plugin(package: Package, group: str, name: str, value: str) -> Plugin:
     base = _base(group)
-    plugin = Plugin(name, KINDS[base], group[len(base) + 1 :], EntryPoint(name, value, group), package.name, package.version)
+    plugin = Plugin(name, KINDS[base], group[len(base) + 1 :], Entry(name, value, group), package.name, package.version)
     if plugin.kind == "analyzer" and plugin.category not in CATEGORIES:
         why = f"entry-point group {group} is no category; use strobe.analyzers.<category>, one of {', '.join(CATEGORIES)}"
         return replace(plugin, state="broken", why=why)
