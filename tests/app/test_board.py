@@ -137,7 +137,8 @@ class Reader:
         """Everything in sight shows the cursor's step."""
         wanted = f"strobe.store.cursor.step === {step} && " if step is not None else ""
         ready = "Number(strobe.board.root.dataset.step) === strobe.store.cursor.step && !strobe.board.root.querySelector('[aria-busy=true]')"
-        self.tab.wait_for_function(f"globalThis.strobe?.board && {wanted}{ready}", timeout=PATIENCE)
+        seen = "strobe.board.inSight.length"  # before anything is in sight, all of it is settled
+        self.tab.wait_for_function(f"globalThis.strobe?.board && {seen} && {wanted}{ready}", timeout=PATIENCE)
 
     def at(self, name: str = "step") -> int:
         return int(self.tab.evaluate("name => strobe.store.cursor[name]", name))
