@@ -17,7 +17,7 @@ from . import frames, memory
 from .answers import Answer
 from .memory import Region
 from .orders import Mapped, Order
-from .process import Died, WorkerProcess
+from .process import Died, WorkerProcess, size
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _put(fds: list[int], fd: int) -> int:
 
 def _advised(answer: Answer, most: int) -> str:
     if answer.kind == "memory":
-        room = f"it ran out of the {most / 2**30:.3g} GB it may take ({answer.message})"
+        room = f"it ran out of the {size(most)} of memory it may take ({answer.message})"
         return f"{room}; allow more with --memory, or let it go through its input in parts"
     if answer.kind == "exit":
         return f"{answer.message}; a hook returns rows, or raises"

@@ -23,6 +23,7 @@ class Launcher:
     """Starts a fork server and asks it for workers. Safe to use from several threads."""
 
     def __init__(self) -> None:
+        self.forks = 0
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -34,6 +35,7 @@ class Launcher:
 
     def fork(self, fds: Sequence[int]) -> int:
         """A new worker that has these file descriptors; returns its process id."""
+        self.forks += 1
         return self._ask(b"fork", fds)
 
     def end(self, pid: int) -> int:

@@ -55,7 +55,8 @@ class WorkerProcess:
     def __init__(self, pid: int, connection: socket.socket, output: int, crash: int) -> None:
         self.pid, self.connection, self.output, self.crash = pid, connection, output, crash
         self.knows: set[str] = set()
-        self.bytes_printed = 0
+        self.bytes_printed = self._inherited = 0
+        self._inherited = self._memory()
         self._kept = bytearray()
         self._gone = os.pidfd_open(pid)
         self._poll = select.poll()
@@ -102,7 +103,7 @@ class WorkerProcess:
                         "deadline", f"it took longer than {deadline:g} s and was ended{self._where()}; allow more with --deadline", self._stack()
                     )
                 if memory and (taken := self._memory()) > memory:
-                    raise Died("memory", f"it took more than {_size(memory)} of memory ({_size(taken)}) and was ended; allow more with --memory")
+                    raise Died("memory", f"it took more than {size(memory)} of memory ({size(taken)}) and was ended; allow more with --memory")
             return Answer.of(order.number, *incoming.parts())
         except ValueError as e:
             raise Died("garbage", f"what its worker answered cannot be read: {e}; nothing but the rows may be written to its connection") from e
@@ -150,10 +151,10 @@ class WorkerProcess:
                 os.close(fd)
 
     def _memory(self) -> int:
-        """Bytes of its own that it holds; what it shares with others does not count."""
+        """Bytes that it has taken since it was started; what it was forked with, or shares, does not count."""
         with contextlib.suppress(OSError, ValueError), open(f"/proc/{self.pid}/statm") as f:
             _, resident, shared, *_ = map(int, f.read().split())
-            return (resident - shared) * PAGE
+            return (resident - shared) * PAGE - self._inherited
         return 0
 
     # --- why it died -----------------------------------------------------------------------------------------------------------------------
@@ -208,5 +209,6 @@ def _library(file: str) -> bool:
     )
 
 
-def _size(count: int) -> str:
+def size(count: int) -> str:
+    """Bytes for people."""
     return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"

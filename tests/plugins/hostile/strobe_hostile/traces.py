@@ -28,7 +28,7 @@ class ChangesState(Totals):
         torch.set_default_dtype(torch.float64)
         torch.set_num_threads(2)
         torch.manual_seed(7)
-        np.random.seed(7)  # noqa: NPY002
+        np.random.seed(7)
         random.seed(7)
         os.environ["HOSTILE"] = "1"
 
