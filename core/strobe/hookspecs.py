@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from .analysis.work import Call
+    from .analysis.desk import Call
     from .arguments import Activations, Attention, Checkpoints, Context, Outputs, Probe, Results
     from .frame import Frame
     from .loss import Loss
@@ -184,7 +184,8 @@ class EngineSpecs:
         :param run: the run's name.
         :param step: the checkpoint's step, None for derived analyzers.
         :param analyzer: its name.
-        :param kind: `error`, `schema`, `checkpoint`, `not_finite`, `upstream` or `worker`.
+        :param kind: `error`, `schema`, `checkpoint`, `not_finite`, `upstream` or `worker`; and of an isolated one `deadline`, `memory`,
+            `crash`, `exit`, `garbage` or `quarantined`.
         :param message: one line: what happened and what to do.
         """
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .analysis import request as analysis
+from .analysis.desk import Recipe
 from .analysis.engine import Engine, Progress, Report
 from .analysis.plan import Preview
-from .analysis.work import Bench, Recipe
+from .analysis.work import Bench
 from .checkpoints import write_atomically
 from .errors import StrobeError, UsageError, did_you_mean
 from .frame import Frame
+from .isolation.limits import isolation, not_isolated
 from .registration.registry import Registry
 from .renderer import Renderer, bind
 from .reports.view import View
@@ -141,13 +143,20 @@ class Workspace:
         probe: str = "",
         executor: str = "local",
         workers: int | None = None,
+        isolate: str = "third-party",
+        deadline: float | None = None,
+        memory: str | int | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> Report:
         """Run what is missing, at most one forward per checkpoint and probe, and store it.
 
         `analyzers` are names, classes, instances or `./file.py:Class`; None means all that are not opt-in. Failures are rows of `_failures`, and in
         the report; everything else is stored.
+
+        `isolate` says whose analyzers run in processes of their own: "third-party" (other packages' and those from files), "all" or "none"; one that
+        was defined in this session always runs here. One isolated call may take `deadline` seconds (600) and `memory` ("4GB"; half of the machine's).
         """
+        limits = isolation(isolate, deadline, memory, self.root)
         recipes = analysis.recipes(self.registry, analyzers, settings)
         if executor != "local" and (odd := [n for n, r in recipes.items() if self.registry.get("analyzer", n).entry is None and not r.file]):
             raise UsageError(
@@ -156,7 +165,10 @@ class Workspace:
         chosen = self._with_facts(runs, probe)
         self._remember(recipes)
         self.store.remove_temporaries()
-        return Engine(self.store, Bench(self.registry), recipes, executor, workers, progress).run(chosen)
+        with Bench(self.registry, limits) as bench:
+            report = Engine(self.store, bench, recipes, executor, workers, progress).run(chosen)
+        report.left_out = [*not_isolated(self.registry, recipes, limits), *(analysis.left_out(self.registry) if analyzers is None else ())]
+        return report
 
     def plan(
         self,

@@ -134,7 +134,7 @@ def test_the_plan_says_beforehand_what_analyze_then_does(toy: Path) -> None:
 def test_the_report_is_json_of_a_stable_shape(toy: Path) -> None:
     ws = Workspace(toy)
     shape = json.loads(json.dumps(ws.analyze("toy", ["weight_norms"]).to_json()))
-    assert set(shape) == {"run", "tables", "failures", "counters", "seconds"}
+    assert set(shape) == {"run", "tables", "failures", "warnings", "counters", "seconds"}
     assert shape["run"] == ["toy"]
     assert set(shape["counters"]) >= {"forwards", "backwards", "models_built", "checkpoints_read", "bytes_captured"}
     assert {k: shape["tables"][0][k] for k in ("analyzer", "run", "state", "computed")} == {
@@ -682,7 +682,7 @@ def test_processes_give_the_same_bytes_as_this_process(toy: Path, analyzers: lis
 def test_an_analyzer_that_kills_its_worker_is_found_and_everyone_else_is_served(toy: Path, tmp_path: Path) -> None:
     (tmp_path / "deadly.py").write_text(DEADLY)
     ws = Workspace(toy)
-    report = ws.analyze("toy", [f"{tmp_path}/deadly.py:Deadly", "weight_norms", "loss_and_accuracy"], executor="processes", workers=1)
+    report = ws.analyze("toy", [f"{tmp_path}/deadly.py:Deadly", "weight_norms", "loss_and_accuracy"], executor="processes", workers=1, isolate="none")
     assert [(f.analyzer, f.step, f.kind) for f in report.failures] == [("deadly", 10, "worker")]
     assert "worker process died" in report.failures[0].message
     assert set(ws.table("deadly")["step"]) == {0, 5, 15, 20}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -40,3 +40,10 @@ def count(what: str, n: int = 1) -> None:
     counter = _current.get()
     if counter is not None:
         counter["landscape_forwards" if what == "forwards" and _landscape.get() else what] += n
+
+
+def count_all(counts: Mapping[str, int]) -> None:
+    """Add what was counted elsewhere, under the names it was counted by."""
+    counter = _current.get()
+    if counter is not None:
+        counter.update(counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
@@ -10,18 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..schema import to_pandas
 from ..storage import failures
-from ..storage.failures import Failure
+from ..storage.failures import HARMLESS, SAID_ONCE, Failure
 from ..storage.store import Address, Store
 from ..version import __version__
 from .counters import NAMES
+from .desk import Recipe, Task
 from .executors import run_tasks
 from .plan import Bound, Cell, RunFacts, chunks, derived_cell, not_applicable, probe_of, result_key, stages, step_cells
-from .work import RESCUE, Bench, Outcome, Recipe, Task, do_in_worker
+from .work import RESCUE, Bench, Outcome, do_in_process
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
     from ..runs.run import Run
@@ -65,10 +65,17 @@ class Report:
     counters: Counter[str] = field(default_factory=Counter)
     milliseconds: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        return not self.failures
+        return all(f.kind in HARMLESS for f in self.failures)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What concerns more than a cell, each said once: what was left out, packages that were given up, what isolated analyzers did besides."""
+        said = [f.message if f.kind == "quarantined" else f"{f.analyzer}: {f.message}" for f in self.failures if f.kind in SAID_ONCE]
+        return list(dict.fromkeys([*self.left_out, *said]))
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `strobe analyze --json`."""
@@ -76,6 +83,7 @@ class Report:
             "run": self.runs,
             "tables": [vars(t) for t in self.tables],
             "failures": [{k: v for k, v in vars(f).items() if k not in ("traceback", "cell")} for f in self.failures],
+            "warnings": self.warnings,
             "counters": {name: self.counters.get(name, 0) for name in NAMES},
             "seconds": round(self.seconds, 3),
         }
@@ -159,7 +167,7 @@ class Engine:
             assert c.step is not None
             by_step.setdefault(c.step, []).append(c)
         tasks = [self._step_task(run, facts, step, by_step[step], given) for step in sorted(by_step)]
-        work = self.bench.do if self.executor == "local" else do_in_worker
+        work = self.bench.do if self.executor == "local" else functools.partial(do_in_process, self.bench.isolation)
         outcomes = run_tasks(self.executor, work, tasks, RESCUE, self.workers)
         for steps in chunks(sorted(by_step), CHUNK):
             chunk = []
@@ -208,7 +216,7 @@ class Engine:
         failures.forget(self.store, cell.run, [name], () if missing else {cell.key})
         self._total += len(missing)
         if missing:
-            results = {name: {u: self._frames(u, self._sources(name, u, facts)) for u in self.bound[name].upstream}}
+            results = {name: {u: self._tables(u, self._sources(name, u, facts)) for u in self.bound[name].upstream}}
             task = Task(tuple(run.folder for run, _ in runs), (cell,), {name: self.recipes[name]}, None, results=results)
             for outcome in run_tasks("local", self.bench.do, [task], RESCUE):
                 self._advance(1, f"{cell.run or 'all runs'} {name}")
@@ -223,11 +231,8 @@ class Engine:
         """Whose tables an analyzer reads: those of each run, or the one that several runs share, which only an analyzer of several runs is given."""
         return [None] if self.bound[name].scope == self.bound[upstream].scope == "runs" else facts
 
-    def _frames(self, upstream: str, facts: Sequence[RunFacts | None]) -> pd.DataFrame:
-        import pandas as pd
-
-        frames = [to_pandas(t) for f in facts if (t := self.store.read(self.address(upstream, f))) is not None]
-        return pd.concat(frames, ignore_index=True) if len(frames) != 1 else frames[0]
+    def _tables(self, upstream: str, facts: Sequence[RunFacts | None]) -> list[pa.Table]:
+        return [t for f in facts if (t := self.store.read(self.address(upstream, f))) is not None]
 
     # --- what is where ---------------------------------------------------------------------------------------------------------------------
 
@@ -336,6 +341,6 @@ class _Given:
             self._digests[upstream, step] = hashlib.sha256(text.encode()).hexdigest()
         return self._digests[upstream, step]
 
-    def rows(self, name: str, step: int) -> dict[str, pd.DataFrame]:
-        """Upstream name -> data frame, for one analyzer at one step."""
-        return {u: to_pandas(self._at(u, step)) for u in self.engine.bound[name].upstream}
+    def rows(self, name: str, step: int) -> dict[str, list[pa.Table]]:
+        """Upstream name -> its rows, for one analyzer at one step."""
+        return {u: [self._at(u, step)] for u in self.engine.bound[name].upstream}

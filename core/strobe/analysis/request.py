@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,8 @@ from ..errors import UsageError, did_you_mean
 from ..registration.registry import Plugin, Registry
 from ..runs.run import Run, metrics_digest
 from ..storage.store import Address, Store
+from .desk import Recipe
 from .plan import Bound, Forecast, Preview, RunFacts, capture, not_applicable, result_key, site_bytes, stages
-from .work import Recipe
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -60,12 +61,24 @@ def _default_names(registry: Registry) -> list[str]:
 
     names = []
     for plugin in registry.all("analyzer"):
-        try:
+        with contextlib.suppress(PluginError):
             if not plugin.load().opt_in:
                 names.append(plugin.name)
-        except PluginError:
-            continue
     return names
+
+
+def left_out(registry: Registry) -> list[str]:
+    """Why analyzers that nobody asked for by name take no part: those that are broken, not those that somebody disabled."""
+    from ..errors import PluginError
+
+    found = []
+    for plugin in registry.all("analyzer"):
+        try:
+            if plugin.state != "disabled":
+                plugin.load()
+        except PluginError as e:
+            found.append(f"left out: {e}")
+    return found
 
 
 def _register(registry: Registry, wanted: Any, settings: dict[str, Mapping[str, Any]]) -> str:

@@ -5,63 +5,33 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
-from ..analyzer import Analyzer
-from ..arguments import Activations, Attention, Checkpoints, Context, Outputs, Probe, Results
-from ..errors import CheckpointError, SchemaError, StrobeError
+from ..arguments import Probe
+from ..errors import CheckpointError, StrobeError
 from ..hookspecs import PROJECT, EngineSpecs, hookimpl
-from ..loss import Loss, Split
+from ..isolation.calls import CallFailed, IsolatedCall, SharedPass, shared_pass
+from ..isolation.limits import Isolation
+from ..isolation.workers import Workers
 from ..registration.registry import Registry
 from ..runs.run import Run
-from ..schema import Made, to_arrow
+from ..schema import Made
 from ..sites import Positions, Stop, Tap
 from ..storage.failures import Failure
 from ..storage.parts import StoredCell, stamp
 from ..weights import Weights
 from .counters import count, counting, landscape
+from .desk import WROTE, Call, Desk, Handed, Task, check_tensors, explained, not_finite
 from .executors import Rescue
-from .plan import Bound, Capture, Cell, capture
+from .plan import Capture, Cell, capture
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
-
-
-WROTE = "Inplace update to inference tensor"
-"""How torch refuses an in-place write to a read-only tensor."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to make an analyzer anywhere: its name, its settings, and for one from a file where that is."""
-
-    bound: Bound
-    file: str = ""
-
-    def make(self, registry: Registry) -> Analyzer:
-        if self.file and all(p.name != self.bound.name for p in registry.all("analyzer")):
-            registry.add_file(self.file)
-        return registry.analyzer(self.bound.name).model_validate_json(self.bound.settings)
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """One checkpoint (or, for derived analyzers, one or more runs) and the cells wanted of it."""
-
-    runs: tuple[Path, ...]
-    cells: tuple[Cell, ...]
-    recipes: Mapping[str, Recipe]
-    step: int | None = None
-    probe: str = ""
-    results: Mapping[str, Mapping[str, pd.DataFrame]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,19 +44,6 @@ class Outcome:
     counters: Mapping[str, int] = field(default_factory=dict)
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """One call of one analyzer, handed to the `run_analyzer` hook. Calling it does the work."""
-
-    name: str
-    analyzer: Analyzer
-    hook: str
-    arguments: Mapping[str, Any]
-
-    def __call__(self) -> Made:
-        return to_arrow(self.analyzer.Row, getattr(self.analyzer, self.hook)(**self.arguments))
 
 
 class _RunsIt:
@@ -111,11 +68,20 @@ def hooks(registry: Registry) -> pluggy.PluginManager:
 
 
 class Bench:
-    """A place to work: a registry and its hooks. One per analysis, or one per worker process."""
+    """A place to work: a registry, its hooks, and the workers of packages that run isolated. One per analysis, or one per worker process."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, isolation: Isolation | None = None) -> None:
         self.registry = registry
         self.hook = hooks(registry).hook
+        self.isolation = isolation
+        self.workers = Workers(registry, isolation) if isolation is not None else None
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.workers is not None:
+            self.workers.close()
 
     def do(self, task: Task) -> Outcome:
         """Run a task; failures of analyzers and unreadable checkpoints come back as rows."""
@@ -127,13 +93,13 @@ class Bench:
 
 
 @functools.lru_cache(maxsize=1)
-def _worker_bench() -> Bench:
-    return Bench(Registry.discover())
+def _worker_bench(isolation: Isolation | None) -> Bench:
+    return Bench(Registry.discover(), isolation)
 
 
-def do_in_worker(task: Task) -> Outcome:
-    """`Bench.do` in a worker process, which discovers plugins once."""
-    return _worker_bench().do(task)
+def do_in_process(isolation: Isolation | None, task: Task) -> Outcome:
+    """`Bench.do` in a process of the pool, which discovers plugins once."""
+    return _worker_bench(isolation).do(task)
 
 
 def lost(task: Task, reason: str) -> Outcome:
@@ -161,18 +127,13 @@ def joined(task: Task, outcomes: list[Outcome]) -> Outcome:
 RESCUE = Rescue(parts, lost, joined)
 
 
-def _made_with(run: Run) -> dict[str, Any]:
-    """Family, its parameters (defaults included) and the training configuration of a run, flat."""
-    parameters = run.family.identity().get("parameters", run.record.parameters)
-    return {**run.record.training, **parameters, "family": run.record.family}
-
-
 class _Work:
     """The state of one task while it runs."""
 
     def __init__(self, bench: Bench, task: Task) -> None:
         self.bench, self.task = bench, task
         self.runs = [Run(folder, bench.registry) for folder in task.runs]
+        self.desk = Desk(task, self.runs)
         self.stored: dict[str, StoredCell] = {}
         self.failures: list[Failure] = []
         self.milliseconds: dict[str, float] = {}
@@ -181,7 +142,7 @@ class _Work:
     def run(self) -> None:
         if self.task.step is None:
             for cell in self.task.cells:
-                self._derived(cell)
+                self._call(cell, self.desk.derived(cell))
         else:
             self._checkpoint(self.task.step)
 
@@ -196,14 +157,14 @@ class _Work:
         passing = [c for c in self.task.cells if self.bound[c.analyzer].needs_forward]
         for cell in self.task.cells:
             if self.bound[cell.analyzer].category == "weights":
-                view = weights.view()
-                self._call(cell, {**self._common(cell), "weights": view}, view)
+                self._call(cell, self.desk.weights(cell, weights))
                 weights = self._undamaged(run, weights, cell)
         if passing:
             self._pass(run, weights, passing)
         for cell in self.task.cells:
             if self.bound[cell.analyzer].category == "landscape":
-                self._landscape(run, weights, cell)
+                with landscape():
+                    self._call(cell, self.desk.landscape(cell, weights, lambda: run.probe(self.task.probe)))
 
     def _pass(self, run: Run, weights: Weights, cells: list[Cell]) -> None:
         try:
@@ -213,21 +174,20 @@ class _Work:
         except Exception as e:  # the forward is a family's code, and families are plugins
             return self._fail_all(cells, e)
         pending = [plan.takes[c.analyzer] for c in cells]
-        for i, cell in enumerate(cells):
-            given = {site: captured[site, where] for site, where in plan.takes[cell.analyzer].items()}
-            view = weights.view()
-            self._call(cell, {**self._common(cell), **self._pass_arguments(cell, given, probe), "weights": view, "probe": probe}, weights)
-            _free(captured, plan.takes[cell.analyzer], pending[i + 1 :])
-            if self._wrote_to_input(cell) and i + 1 < len(cells):
-                return self._pass(run, run.weights(self.task.step or 0), cells[i + 1 :])
+        with shared_pass(self._isolated(cells), plan.takes, captured, probe) as shared:
+            for i, cell in enumerate(cells):
+                given = {site: captured[site, where] for site, where in plan.takes[cell.analyzer].items()}
+                self._call(cell, self.desk.on_pass(cell, weights, given, probe), shared)
+                _free(captured, plan.takes[cell.analyzer], pending[i + 1 :])
+                if self._wrote_to_input(cell) and i + 1 < len(cells):
+                    break
+            else:
+                return
+        self._pass(run, run.weights(self.task.step or 0), cells[i + 1 :])
 
-    def _pass_arguments(self, cell: Cell, given: Mapping[str, torch.Tensor], probe: Probe) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"activations": Activations(given)}
-        if "attention" in self.bound[cell.analyzer].arguments:
-            arguments["attention"] = Attention({int(s.split(".")[1]): t for s, t in given.items() if s.endswith("attn.pattern")})
-        if "outputs" in self.bound[cell.analyzer].arguments:
-            arguments["outputs"] = Outputs(given["logits"], probe.targets, probe.splits)
-        return arguments
+    def _isolated(self, cells: Iterable[Cell]) -> list[str]:
+        """Names of the analyzers among these cells that run in a worker."""
+        return [c.analyzer for c in cells if self.bench.workers is not None and self.bench.workers.takes(self.task.recipes[c.analyzer])]
 
     def _undamaged(self, run: Run, weights: Weights, cell: Cell) -> Weights:
         """The weights for the next analyzer: read again when this one wrote to them."""
@@ -237,89 +197,57 @@ class _Work:
         """Whether an analyzer failed by writing to a tensor it was given: torch raises, but only after it has written."""
         return any(f.cell == cell.key and WROTE in f.traceback for f in self.failures)
 
-    def _landscape(self, run: Run, weights: Weights, cell: Cell) -> None:
-        try:
-            probe = run.probe(self.task.probe)
-            check_tensors(run, weights)
-            with landscape():
-                loss = Loss(objective(run, probe), {name: weights[name] for name in run.family.parameters()})
-        except Exception as e:  # a family's code
-            return self._fail_all([cell], e)
-        with landscape():
-            self._call(cell, {**self._common(cell), "loss": loss, "weights": weights.view(), "probe": probe}, weights)
-
-    # --- derived ---------------------------------------------------------------------------------------------------------------------------
-
-    def _derived(self, cell: Cell) -> None:
-        arguments, opened = self._common(cell), _Opened()
-        if self.bound[cell.analyzer].category == "trajectory":
-            of_run = {run.name: Checkpoints(run.steps, functools.partial(opened.open, run)) for run in self.runs}
-            arguments["checkpoints"] = of_run if cell.run is None else of_run[cell.run]
-        self._call(cell, arguments, opened)
-
     # --- any -------------------------------------------------------------------------------------------------------------------------------
 
-    def _common(self, cell: Cell) -> dict[str, Any]:
-        family = self.runs[0].family if self.runs and cell.run is not None else None
-        parameters = {} if cell.run is not None else {run.name: _made_with(run) for run in self.runs}
-        seed = int(cell.key[:15], 16)
-        arguments: dict[str, Any] = {"context": Context(cell.run or "*", cell.step, family, seed=seed, parameters=parameters)}
-        asked = self.bound[cell.analyzer].arguments
-        if "metrics" in asked:
-            arguments["metrics"] = self._metrics(cell)
-        if "results" in asked:
-            arguments["results"] = Results(self.task.results[cell.analyzer])
-        return arguments
-
-    def _metrics(self, cell: Cell) -> pd.DataFrame:
-        if cell.run is not None:
-            return self.runs[0].metrics
-        import pandas as pd
-
-        return pd.concat([run.metrics.assign(run=run.name) for run in self.runs], ignore_index=True)
-
-    def _call(self, cell: Cell, arguments: Mapping[str, Any], weights: Weights | _Opened | None = None) -> None:
+    def _call(self, cell: Cell, handed: Handed, shared: SharedPass | None = None) -> None:
         """Call one analyzer; whatever it raises becomes a failure row."""
         start = time.thread_time()  # CPU of this thread: what else the machine does is not the analyzer's
-        bound = self.bound[cell.analyzer]
+        call: Call | None = None
         try:
-            analyzer = self.task.recipes[cell.analyzer].make(self.bench.registry)
-            hook = f"analyze_{bound.category}"
-            call = Call(cell.analyzer, analyzer, hook, {name: arguments[name] for name in bound.arguments})
+            call = self._prepared(cell, handed, shared)
             made = self.bench.hook.run_analyzer(call=call)
             table = stamp(made.table, cell.run, cell.step, cell.probe)
         except Exception as e:  # the plugin boundary: a stranger's analyzer may raise anything
-            return self._fail(cell, e, weights)
+            self._fail(cell, e, handed.bad_tensors())
+        else:
+            self.stored[cell.key] = StoredCell(cell.step, cell.key, table)
+            bad = handed.bad_tensors() or (call.bad_tensors if isinstance(call, IsolatedCall) else "")
+            if message := not_finite(made, bad):
+                self.failures.append(Failure(cell.run, cell.step, cell.analyzer, "not_finite", message, cell=cell.key))
         finally:
-            self.milliseconds[cell.analyzer] = self.milliseconds.get(cell.analyzer, 0.0) + (time.thread_time() - start) * 1e3
-        self.stored[cell.key] = StoredCell(cell.step, cell.key, table)
-        if message := _not_finite(made, weights):
-            self.failures.append(Failure(cell.run, cell.step, cell.analyzer, "not_finite", message, cell=cell.key))
+            elsewhere = call.milliseconds if isinstance(call, IsolatedCall) else 0.0
+            self.milliseconds[cell.analyzer] = self.milliseconds.get(cell.analyzer, 0.0) + (time.thread_time() - start) * 1e3 + elsewhere
+        for note in call.notes if isinstance(call, IsolatedCall) else ():
+            self.failures.append(Failure(cell.run, cell.step, cell.analyzer, "side_effect", note, cell=cell.key))
 
-    def _fail(self, cell: Cell, e: Exception, weights: Weights | _Opened | None = None) -> None:
-        kind = "checkpoint" if isinstance(e, CheckpointError) else "schema" if isinstance(e, SchemaError) else "error"
-        message = str(e) if isinstance(e, StrobeError) else f"{type(e).__name__}: {e}"
-        if WROTE in message:
-            message = f"it writes in place to a tensor it was given; write `tensor.clone()` first ({message})"
-        if weights is not None and (bad := _bad_tensors(weights)):
+    def _prepared(self, cell: Cell, handed: Handed, shared: SharedPass | None) -> Call:
+        """The call of a cell: of the analyzer here, or of its package's worker."""
+        analyzer, bound = self.task.recipes[cell.analyzer].make(self.bench.registry), self.bound[cell.analyzer]
+        arguments = handed.arguments(bound.arguments)
+        hook = f"analyze_{bound.category}"
+        if self._isolated([cell]):
+            assert self.bench.workers is not None
+            return IsolatedCall(
+                cell.analyzer, analyzer, hook, arguments, self.bench.workers, replace(self.task, cells=(cell,)), shared, *self._ground
+            )
+        return Call(cell.analyzer, analyzer, hook, arguments)
+
+    @functools.cached_property
+    def _ground(self) -> tuple[tuple[str, ...], str]:
+        """What a worker must know of the runs: their families, and the digest of the checkpoint."""
+        families = tuple(dict.fromkeys(run.record.family for run in self.runs))
+        return families, "" if self.task.step is None else self.runs[0].digests[self.task.step]
+
+    def _fail(self, cell: Cell, e: Exception, bad: str = "") -> None:
+        kind, message, text = (e.kind, str(e), e.text) if isinstance(e, CallFailed) else explained(e)
+        if bad := bad or (e.bad_tensors if isinstance(e, CallFailed) else ""):
             message = f"{bad}; it raised {message}"
-        text = "" if isinstance(e, CheckpointError) else "".join(traceback.format_exception(e))
         self.failures.append(Failure(cell.run, cell.step, cell.analyzer, kind, message, text, cell.key))
         self.bench.hook.analyzer_failed(run=cell.run or "*", step=cell.step, analyzer=cell.analyzer, kind=kind, message=message)
 
-    def _fail_all(self, cells: Iterator[Cell] | tuple[Cell, ...] | list[Cell], e: Exception) -> None:
+    def _fail_all(self, cells: Iterable[Cell], e: Exception) -> None:
         for cell in cells:
             self._fail(cell, e)
-
-
-def check_tensors(run: Run, weights: Weights) -> None:
-    """That a checkpoint has what the family's forward reads. Reads the header only."""
-    from ..checkpoints import shapes
-
-    path = run.path(int(weights.source.rpartition(" ")[2])) if weights.source.startswith("run ") else None
-    problems = run.family.problems(shapes(path)) if path else []
-    if problems:
-        raise CheckpointError(f"{weights.source}: {'; '.join(problems)}; copy the checkpoint again, or import the run with other parameters (--set)")
 
 
 def forward(run: Run, weights: Weights, probe: Probe, plan: Capture) -> dict[tuple[str, Positions], torch.Tensor]:
@@ -336,52 +264,9 @@ def forward(run: Run, weights: Weights, probe: Probe, plan: Capture) -> dict[tup
     return tap.captured
 
 
-def objective(run: Run, probe: Probe) -> Any:
-    """(weights, split or indices of inputs) -> mean loss on that part of the probe, differentiable."""
-
-    def mean_loss(weights: Mapping[str, torch.Tensor], split: Split) -> torch.Tensor:
-        rows = split if not isinstance(split, str) else slice(None) if split == "all" and "all" not in probe.splits else probe.splits[split]
-        logits = run.family.forward(weights, probe.inputs[rows], Tap())
-        return run.family.loss(logits.double(), probe.targets[rows]).mean()
-
-    return mean_loss
-
-
 def _free(captured: dict[tuple[str, Positions], torch.Tensor], used: Mapping[str, Positions], pending: list[Mapping[str, Positions]]) -> None:
     """Drop the tensors nobody needs any more."""
     needed = {item for takes in pending for item in takes.items()}
     for item in used.items():
         if item not in needed:
             captured.pop(item, None)
-
-
-def _bad_tensors(weights: Weights | _Opened) -> str:
-    if isinstance(weights, _Opened):
-        return weights.bad_tensors()
-    touched = {n: bad for n, bad in weights.nonfinite.items() if n in weights.touched}
-    return ", ".join(f"{n} holds {bad} NaN or infinite values" for n, bad in touched.items())
-
-
-class _Opened:
-    """The checkpoints a trajectory has opened: what was not finite in them, without the tensors themselves."""
-
-    def __init__(self) -> None:
-        self._seen: list[tuple[int, Mapping[str, int]]] = []
-
-    def open(self, run: Run, step: int) -> Weights:
-        weights = run.weights(step)
-        self._seen.append((step, weights.nonfinite))
-        return weights
-
-    def bad_tensors(self) -> str:
-        found = dict.fromkeys(f"step {step}: {n} holds {bad} NaN or infinite values" for step, seen in self._seen for n, bad in seen.items())
-        more = f", and {len(found) - 3} more" if len(found) > 3 else ""
-        return ", ".join(list(found)[:3]) + more
-
-
-def _not_finite(made: Made, weights: Weights | _Opened | None) -> str:
-    """Why rows hold nulls that are not the analyzer's own: '' when every metric is finite and so are the weights it read."""
-    bad = _bad_tensors(weights) if weights is not None else ""
-    rows = f"{len(made.table)} rows (numbers are stored as null, arrays as they are)"
-    metrics = ", ".join(f"{name} is not finite in {n} of {rows}" for name, n in made.not_finite.items())
-    return "; ".join(part for part in (bad, metrics) if part)

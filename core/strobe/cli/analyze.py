@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..storage.failures import SAID_ONCE
 from ..workspace import Workspace
 from .output import analyzer_settings, print_json, print_table, progress_bar
 
@@ -19,8 +20,7 @@ def analyze(
     analyzers: Sequence[str] | None,
     probe: str,
     given: Sequence[str],
-    executor: str,
-    workers: int | None,
+    how: Mapping[str, Any],
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -31,8 +31,7 @@ def analyze(
             analyzers or None,
             settings=analyzer_settings(given),
             probe=probe,
-            executor=executor,
-            workers=workers,
+            **how,
             progress=lambda p: bar(p.done, p.total, p.what),
         )
     if as_json:
@@ -48,10 +47,13 @@ def print_report(report: Report) -> None:
     print_table(rows, ["analyzer", "category", "run", "state", "computed", "stored", "failed", "why"], "nothing to do")
     counters = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in report.to_json()["counters"].items() if n)
     print(f"{counters or 'nothing computed'}; {report.seconds:.1f} s")
-    for f in report.failures[:10]:
+    for warning in report.warnings:
+        print(f"warning: {warning}")
+    failed = [f for f in report.failures if f.kind not in SAID_ONCE]
+    for f in failed[:10]:
         print(f"{f.kind}: {f.analyzer}, run {f.run}{'' if f.step is None else f', step {f.step:,}'}: {f.message}")
-    if len(report.failures) > 10:
-        print(f"... {len(report.failures) - 10} more: strobe sql 'select * from _failures'")
+    if len(failed) > 10:
+        print(f"... {len(failed) - 10} more: strobe sql 'select * from _failures'")
 
 
 def plan(root: Path, runs: Sequence[str] | None, analyzers: Sequence[str] | None, probe: str, given: Sequence[str], as_json: bool) -> None:

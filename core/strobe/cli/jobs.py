@@ -171,15 +171,14 @@ def detach_train(root: Path, asked: Asked) -> None:
 
 
 def detach_analyze(
-    root: Path, runs: Sequence[str] | None, analyzers: Sequence[str] | None, probe: str, given: Sequence[str], executor: str, workers: int | None
+    root: Path, runs: Sequence[str] | None, analyzers: Sequence[str] | None, probe: str, given: Sequence[str], how: Mapping[str, Any]
 ) -> None:
     request = {
         "runs": list(runs) if runs else None,
         "analyzers": list(analyzers) if analyzers else None,
         "settings": analyzer_settings(given),
         "probe": probe,
-        "executor": executor,
-        "workers": workers,
+        **how,
     }
     _detach(Workspace(root), "analyze", [request])
 

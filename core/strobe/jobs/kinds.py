@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import StrobeError, UsageError, did_you_mean
+from ..storage.failures import HARMLESS
 from .job import Prepared
 
 if TYPE_CHECKING:
@@ -157,12 +158,17 @@ def _epochs(report: Reporter, kept: set[int]) -> Callable[[int, int, Mapping[str
 # --- analyze -------------------------------------------------------------------------------------------------------------------------------
 
 
+HOW: Mapping[str, Any] = {"executor": "local", "workers": None, "isolate": "third-party", "deadline": None, "memory": None}
+"""How an analysis may be run, and how it is unless told otherwise."""
+
+
 def _prepare_analyze(workspace: Workspace, request: Mapping[str, Any]) -> Prepared:
-    """What `Workspace.analyze` takes: `runs`, `analyzers` (names or files), `settings`, `probe`, `executor`, `workers`."""
+    """What `Workspace.analyze` takes: `runs`, `analyzers` (names or files), `settings`, `probe`, and how to run it (`HOW`)."""
     from ..analysis import request as analysis
     from ..analysis.plan import fingerprint
+    from ..isolation.limits import isolation
 
-    _only("analyze", request, ("runs", "analyzers", "settings", "probe", "executor", "workers"))
+    _only("analyze", request, ("runs", "analyzers", "settings", "probe", *HOW))
     runs = [run.name for run in _runs(workspace, request.get("runs"))]
     analyzers = None if request.get("analyzers") is None else [_portable(a) for a in _listed(request["analyzers"]) or ()]
     whole = {
@@ -170,9 +176,9 @@ def _prepare_analyze(workspace: Workspace, request: Mapping[str, Any]) -> Prepar
         "analyzers": analyzers,
         "settings": request.get("settings") or None,
         "probe": request.get("probe", ""),
-        "executor": request.get("executor", "local"),
-        "workers": request.get("workers") or None,
+        **{name: request.get(name) or default for name, default in HOW.items()},
     }
+    isolation(whole["isolate"], whole["deadline"], whole["memory"], workspace.root)
     bound = {n: r.bound for n, r in analysis.recipes(workspace.registry, analyzers, whole["settings"]).items()}
     chosen = [(run, analysis.facts(run, whole["probe"])) for run in map(workspace.run, runs)]
     missing = sum(f.missing for f in analysis.preview(bound, chosen, workspace.store).forecasts)
@@ -212,12 +218,13 @@ def _analyze(workspace: Workspace, request: Mapping[str, Any], report: Reporter)
         request["analyzers"],
         settings=request["settings"],
         probe=request["probe"],
-        executor=request["executor"],
-        workers=request["workers"],
+        **{name: request.get(name) or default for name, default in HOW.items()},
         progress=lambda p: report(p.done, max(p.total, expected), p.what),
     )
+    for warning in found.warnings:
+        print(f"warning: {warning}")
     if not found.ok:
-        first = found.failures[0]
+        first = next(f for f in found.failures if f.kind not in HARMLESS)
         where = f"{first.analyzer}, run {first.run}{'' if first.step is None else f', step {first.step}'}"
         raise StrobeError(f"{len(found.failures)} of its cells failed, the rest is stored; the first: {where}: {first.message}")
 

@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -85,6 +85,14 @@ class Plugin:
             raise PluginError(f"{self.who}: {e}; put the file back, or leave this plugin out") from e
 
     def _imported(self, entry: Entry) -> Any:
+        if self.package == "strobe":
+            return self._load(entry)
+        from ..isolation.imports import tried_first
+
+        with tried_first(self, entry.module, partial(_module_files, entry.module.partition(".")[0], whole=True)):
+            return self._load(entry)
+
+    def _load(self, entry: Entry) -> Any:
         try:
             return entry.load()
         except StrobeError as e:
@@ -105,15 +113,15 @@ class Plugin:
     def code(self) -> str:
         """What stands for the code in keys: a digest of a built-in's module, of an editable package's sources, else the version."""
         if self.file:
-            return f"file+{_digest([Path(self.file.rpartition(':')[0])])}"
+            return f"file+{digest_of([Path(self.file.rpartition(':')[0])])}"
         if self.entry is None:
             return f"{self.package}+{hashlib.sha256(_source(self.given).encode()).hexdigest()[:16]}"
         if self.package == "strobe":
             from ..version import RESULTS_VERSION
 
-            return f"strobe:{RESULTS_VERSION}+{_digest(_module_files(self.entry.module, whole=False))}"
+            return f"strobe:{RESULTS_VERSION}+{digest_of(_module_files(self.entry.module, whole=False))}"
         if _editable(self.entry.package):
-            return f"{self.package}=={self.version}+{_digest(_module_files(self.entry.module.partition('.')[0], whole=True))}"
+            return f"{self.package}=={self.version}+{digest_of(_module_files(self.entry.module.partition('.')[0], whole=True))}"
         return f"{self.package}=={self.version}"
 
     def listing(self) -> Listing:
@@ -219,7 +227,10 @@ def class_in(spec: str) -> Any:
     file = Path(path)
     if not attribute or not file.is_file():
         raise UsageError(f"{spec!r}: no such file; write PATH.py:ClassName")
-    module = module_from(file)
+    from ..isolation.imports import tried_first
+
+    with tried_first(Plugin(attribute, "analyzer", "", None, path, "", file=f"{file}:{attribute}"), "", lambda: [file]):
+        module = module_from(file)
     if not hasattr(module, attribute):
         known = [n for n, v in vars(module).items() if isinstance(v, type)]
         raise UsageError(f"{spec!r}: {file} defines no {attribute!r}{did_you_mean(attribute, known)}")
@@ -277,7 +288,7 @@ def _described(entry: Entry, kind: Kind, category: str, off: set[str]) -> Plugin
         return replace(plugin, state="broken", why=why)
     if package.name != "strobe" and (why := _incompatible(package.name, package.requirements)):
         return replace(plugin, state="incompatible", why=why)
-    return plugin
+    return replace(plugin, why="" if package.name == "strobe" else _remark(package.requirements))
 
 
 def _incompatible(package: str, requirements: list[str]) -> str:
@@ -305,6 +316,17 @@ def _excludes(line: str, version: str) -> str:
     return "" if wanted.contains(version, prereleases=True) else f"needs strobe{wanted}, this is strobe {version}"
 
 
+def _remark(requirements: list[str]) -> str:
+    """Whether a package leaves open which Strobe it works with."""
+    if any((asked := REQUIREMENT.fullmatch(line)) and asked["versions"].strip() for line in requirements):
+        return ""
+    from ..version import __version__
+
+    major, minor, *_ = __version__.split(".")
+    bound = f"strobe>={major}.{minor},<{int(major) + 1}"
+    return f"says not which strobe it works with, so that an update may break it: its author should add '{bound}' to its dependencies"
+
+
 def _resolved(plugins: list[Plugin]) -> Plugin:
     """One plugin per name: two packages with the same name are both refused until one is disabled."""
     active = [p for p in plugins if p.state != "disabled"]
@@ -327,6 +349,10 @@ def disabled() -> set[str]:
 
 def set_disabled(name: str, *, off: bool) -> None:
     """Disable or enable `NAME` or `PACKAGE:NAME`."""
+    if not off:
+        from ..isolation.imports import forget
+
+        forget()
     names = (disabled() | {name}) if off else {n for n in disabled() if n != name and n.partition(":")[2] != name}
     file = settings_file()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -382,7 +408,8 @@ def _imported(file: Path, package: str) -> set[str]:
     return names
 
 
-def _digest(files: list[Path]) -> str:
+def digest_of(files: list[Path]) -> str:
+    """What stands for the contents of these files."""
     h = hashlib.sha256()
     for file in files:
         h.update(file.name.encode() + b"\0" + file.read_bytes())

@@ -14,12 +14,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLE = "_failures"
-KINDS = ("error", "schema", "checkpoint", "not_finite", "upstream", "worker")
+KINDS = (
+    *("error", "schema", "checkpoint", "not_finite", "upstream", "worker"),
+    *("deadline", "memory", "crash", "exit", "garbage", "quarantined", "side_effect"),
+)
+"""The second row is of analyzers that run isolated: see docs/isolation.md."""
+HARMLESS = ("side_effect",)
+"""What is worth knowing, and leaves the cell's rows as good as any."""
+SAID_ONCE = ("quarantined", "side_effect")
+"""Kinds of which a report tells in a warning, instead of cell by cell."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One cell that failed, or (`not_finite`) whose rows are stored with nulls where the weights were not finite."""
+    """One cell that failed; or one that is stored all the same: `not_finite`, with nulls where the weights were not, and `side_effect`, whose
+    analyzer also did something that it should not."""
 
     run: str | None
     step: int | None

@@ -21,15 +21,21 @@ def analyze(
     set_: Set = None,
     executor: Annotated[str, typer.Option(help="local or processes.")] = "local",
     workers: Annotated[int, typer.Option(help="Worker processes [default: one per core].")] = 0,
+    isolate: Annotated[str, typer.Option(help="Whose analyzers run in processes of their own: third-party, all or none.")] = "third-party",
+    deadline: Annotated[float, typer.Option(help="Seconds that one isolated call may take [default: $STROBE_DEADLINE, else 600].")] = 0,
+    memory: Annotated[
+        str, typer.Option(metavar="SIZE", help="What it may allocate, 4GB [default: $STROBE_MEMORY, else half of the machine's].")
+    ] = "",
     detach: Detach = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Compute what is missing, at most one forward pass per checkpoint."""
+    how = {"executor": executor, "workers": workers or None, "isolate": isolate, "deadline": deadline or None, "memory": memory or None}
     if detach:
-        command("jobs", "detach_analyze")(workspace_path(workspace), runs, analyzer, probe, set_ or [], executor, workers or None)
+        command("jobs", "detach_analyze")(workspace_path(workspace), runs, analyzer, probe, set_ or [], how)
         return
-    command("analyze", "analyze")(workspace_path(workspace), runs, analyzer, probe, set_ or [], executor, workers or None, json, quiet)
+    command("analyze", "analyze")(workspace_path(workspace), runs, analyzer, probe, set_ or [], how, json, quiet)
 
 
 @root.command()

@@ -1,0 +1,134 @@
+"""The workers of one analysis: one per package, started when it is first needed, replaced when it dies, ended with the analysis."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..registration.registry import Plugin, Registry
+from .answers import Answer
+from .limits import STRIKES, SUPPORTED, Isolation, importing
+from .memory import Region
+from .orders import Import, Order, portable
+from .process import Died, WorkerProcess
+
+if TYPE_CHECKING:
+    from ..analysis.desk import Recipe
+
+MOST = 16
+"""Workers alive at a time; the one that was used longest ago makes room."""
+PASSED_ON = 8 * 1024
+"""Bytes of what a package prints that are passed on to stderr."""
+MUCH = 2**20
+"""Bytes printed by one call that are worth a note."""
+
+
+class Workers:
+    """Who runs isolated, and where."""
+
+    def __init__(self, registry: Registry, isolation: Isolation) -> None:
+        self.registry, self.isolation = registry, isolation
+        self.probes: dict[str, Region] = {}
+        self.numbers = itertools.count(1)
+        self._alive: dict[str, WorkerProcess] = {}
+        self._strikes: dict[str, list[str]] = defaultdict(list)
+        self._printed: Counter[str] = Counter()
+        self._noted: set[tuple[str, str]] = set()
+
+    def takes(self, recipe: Recipe) -> bool:
+        """Whether an analyzer runs in a worker. One that was defined in this session cannot travel."""
+        if self.isolation.mode == "none" or not SUPPORTED:
+            return False
+        if recipe.file:
+            return True
+        plugin = self.registry.get("analyzer", recipe.bound.name)
+        return plugin.entry is not None and (self.isolation.mode == "all" or plugin.package != "strobe")
+
+    def quarantine(self, package: str) -> str:
+        """Why a package is not tried again in this analysis, '' while it is."""
+        strikes = self._strikes[package]
+        if len(strikes) < STRIKES:
+            return ""
+        return (
+            f"{package} is not tried again in this analysis: it has cost {len(strikes)} workers ({', '.join(strikes)}); "
+            f"mend it, or leave it out (`strobe plugins disable NAME`)"
+        )
+
+    def ask(self, plugin: Plugin, families: Sequence[Plugin], order: Callable[[WorkerProcess], tuple[Order, Sequence[int]]]) -> Answer:
+        """Have the worker of a plugin's package make a call; `order` makes it for this worker. Raises `Died`, and the next call has a new one."""
+        worker = self._worker(plugin.package)
+        said: tuple[str, ...] = ()
+        wanted = tuple(portable(p) for p in (*families, plugin) if p.who not in worker.knows)
+        if wanted:  # an import has a deadline of its own: torch extensions take seconds, and it happens once
+            answer = self._asked(worker, plugin.package, Import(next(self.numbers), wanted), (), importing())
+            if answer.kind != "made" or answer.spent:
+                return replace(answer, kind="error" if answer.spent else answer.kind, message=answer.message or f"importing it: {answer.notes}")
+            worker.knows |= {p.who for p in (*families, plugin)}
+            said = answer.notes
+        answer = self._asked(worker, plugin.package, *order(worker), self.isolation.deadline)
+        return replace(answer, notes=(*said, *answer.notes))
+
+    def _asked(self, worker: WorkerProcess, package: str, order: Order | Import, fds: Sequence[int], deadline: float) -> Answer:
+        try:
+            answer = worker.ask(order, fds, deadline, self.isolation.memory)
+        except Died as e:
+            self._pass_on(package, worker)
+            self.strike(package, e.kind)
+            raise
+        except BaseException:  # interrupted: whatever it answers now, nobody reads
+            self._drop(package)
+            raise
+        self._pass_on(package, worker)
+        if answer.kind in ("exit", "memory"):
+            self.strike(package, answer.kind)
+        if worker.bytes_printed > MUCH:
+            note = f"it printed {worker.bytes_printed:,} bytes; the first {PASSED_ON:,} of its package were passed on"
+            answer = replace(answer, notes=(*answer.notes, note))
+        if answer.spent:
+            self._drop(package)
+        return answer
+
+    def strike(self, package: str, kind: str) -> None:
+        """A worker that can be trusted no more: the next call has a new one."""
+        self._strikes[package].append(kind)
+        self._drop(package)
+
+    def new_notes(self, name: str, worker_notes: Sequence[str]) -> list[str]:
+        """Those of this analyzer that have not been said before in this analysis: one per kind of thing, by its first words."""
+        found = []
+        for note in worker_notes:
+            kind = (name, " ".join(note.split()[:3]))
+            if kind not in self._noted:
+                self._noted.add(kind)
+                found.append(note)
+        return found
+
+    def close(self) -> None:
+        """End all workers and let go of what they shared."""
+        for package in list(self._alive):
+            self._drop(package)
+        for region in self.probes.values():
+            region.close()
+        self.probes.clear()
+
+    def _worker(self, package: str) -> WorkerProcess:
+        worker = self._alive.pop(package, None) or WorkerProcess.start(package, self.isolation)
+        self._alive[package] = worker  # the last in order is the one used last
+        while len(self._alive) > MOST:
+            self._drop(next(iter(self._alive)))
+        return worker
+
+    def _drop(self, package: str) -> None:
+        if worker := self._alive.pop(package, None):
+            worker.end()
+
+    def _pass_on(self, package: str, worker: WorkerProcess) -> None:
+        """The beginning of what it printed, to where people look for such things."""
+        text = worker.printed(PASSED_ON - self._printed[package])
+        if text:
+            print(text.decode("utf-8", errors="replace"), end="", file=sys.stderr)
+        self._printed[package] += len(text)

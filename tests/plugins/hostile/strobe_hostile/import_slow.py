@@ -1,0 +1,5 @@
+"""Takes an hour to import."""
+
+import time
+
+time.sleep(3600)

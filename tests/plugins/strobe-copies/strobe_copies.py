@@ -1,0 +1,1 @@
+"""Nothing of its own: its entry points name what Strobe brings."""
