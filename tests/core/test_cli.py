@@ -58,7 +58,7 @@ def test_version(type_: Command) -> None:
 
 def test_analyze_json(type_: Command) -> None:
     first = type_("analyze", "toy", *FAST, "--json").json
-    assert set(first) == {"run", "tables", "failures", "counters", "seconds"}
+    assert set(first) == {"run", "tables", "failures", "warnings", "counters", "seconds"}
     assert set(first["counters"]) >= {"forwards", "backwards", "models_built", "checkpoints_read", "bytes_captured"}
     assert first["run"] == ["toy"]
     assert [first["counters"][n] for n in ("forwards", "backwards", "models_built", "checkpoints_read")] == [5, 0, 0, 5]

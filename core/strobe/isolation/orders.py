@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..analysis.desk import Task
-from ..registration.registry import Plugin
+from ..registration.discovery import Entry
+from ..registration.registry import Kind, Plugin
 from ..sites import Positions
 from .memory import Placed
 
@@ -28,12 +28,29 @@ class Settled:
     memory: int
 
 
+@dataclass(frozen=True)
+class Portable:
+    """A plugin on its way: a worker need not look for packages again."""
+
+    name: str
+    kind: Kind
+    category: str
+    entry: tuple[str, str, str] | None
+    package: str
+    version: str
+    file: str
+
+    def plugin(self) -> Plugin:
+        entry = None if self.entry is None else Entry(*self.entry)
+        return Plugin(self.name, self.kind, self.category, entry, self.package, self.version, file=self.file)
+
+
 @dataclass(frozen=True, eq=False)
 class Import:
     """Import plugins (an analyzer, and the families of its runs), and say what came of it."""
 
     number: int
-    plugins: tuple[Plugin, ...]
+    plugins: tuple[Portable, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +81,9 @@ class Order:
     probe: Mapped | None = None
 
 
-def portable(plugin: Plugin) -> Plugin:
-    """A plugin as its metadata describes it, without what was imported here; files by their absolute paths."""
-    entry = plugin.entry and EntryPoint(plugin.entry.name, plugin.entry.value, plugin.entry.group)
+def portable(plugin: Plugin) -> Portable:
+    """A plugin as its metadata describes it, without what was imported here; a file by its absolute path."""
+    entry = None if plugin.entry is None else (plugin.entry.name, plugin.entry.value, plugin.entry.group)
     path, _, attribute = plugin.file.rpartition(":")
     file = f"{Path(path).resolve()}:{attribute}" if plugin.file else ""
-    return replace(plugin, entry=entry, given=None, file=file, state="ready", why="")
+    return Portable(plugin.name, plugin.kind, plugin.category, entry, plugin.package, plugin.version, file)

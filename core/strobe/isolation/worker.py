@@ -29,7 +29,7 @@ from ..schema import Made
 from ..weights import Weights
 from . import frames, memory
 from .limits import WORKER
-from .orders import Import, Mapped, Order, Settled
+from .orders import Import, Mapped, Order, Portable, Settled
 from .watch import State, Trace
 
 
@@ -135,9 +135,9 @@ class _Worker:
 
     # --- one call --------------------------------------------------------------------------------------------------------------------------
 
-    def _import(self, plugins: tuple[Plugin, ...]) -> None:
-        for plugin in plugins:
-            self.plugins.setdefault((plugin.kind, plugin.name), plugin).load()
+    def _import(self, plugins: tuple[Portable, ...]) -> None:
+        for coming in plugins:
+            self.plugins.setdefault((coming.kind, coming.name), coming.plugin()).load()
 
     def _call(self, order: Order, fds: list[int], said: _Said) -> None:
         (cell,), task = order.task.cells, order.task
