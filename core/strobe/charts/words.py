@@ -53,11 +53,9 @@ def text_grid(rows: pd.DataFrame, *, titles: Mapping[str, str] | None = None, wi
     Places are pixels in the data, not scales in the specification, which is therefore the same for every table; the picture grows with its content.
     """
     shown = [str(c) for c in rows.columns]
-    right = {c: pd.api.types.is_numeric_dtype(rows[c]) and not pd.api.types.is_bool_dtype(rows[c]) for c in shown}
     cells = {c: [number(v) for v in rows[c]] for c in shown}
     head = {c: (titles or {}).get(c, c) for c in shown}
-    starts, ends, total = _columns(head, cells, width)
-    place = {c: {"x": ends[c], "side": "right"} if right[c] else {"x": starts[c], "side": "left"} for c in shown}
+    place, total = column_places(head, cells, {c: numeric(rows[c]) for c in shown}, width)
     heads = [{**place[c], "y": 0.5 * row_height, "text": head[c]} for c in shown]
     body = [{**place[c], "y": (i + 1.5) * row_height, "text": text, **_pick(rows, i)} for c in shown for i, text in enumerate(cells[c])]
     line = alt.Chart(dataset("head rule", [{"y": row_height, "x": 0, "x2": total}])).mark_rule()
@@ -66,15 +64,23 @@ def text_grid(rows: pd.DataFrame, *, titles: Mapping[str, str] | None = None, wi
     return alt.layer(*layers).properties(width=width, height=row_height)
 
 
-def _columns(head: Mapping[str, str], cells: Mapping[str, Sequence[str]], width: int) -> tuple[dict[str, float], dict[str, float], int]:
-    """Left and right end of each column in px, for text of about 6.2 px a character, spread over at least `width`."""
+def numeric(values: pd.Series) -> bool:
+    """Whether a column holds numbers, which are written right-aligned."""
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
+def column_places(
+    head: Mapping[str, str], cells: Mapping[str, Sequence[str]], right: Mapping[str, bool], width: int
+) -> tuple[dict[str, dict[str, Any]], int]:
+    """Where each column is written, `{"x": px, "side": "left" or "right"}`, and the width of all: 6.2 px a character, spread over at least `width`."""
     needed = {c: max(map(len, [head[c], *cells[c]])) * 6.2 + 18 for c in head}
     stretch = max(0.0, width - sum(needed.values())) / max(len(needed), 1)
-    starts, ends, at = {}, {}, 0.0
+    place: dict[str, dict[str, Any]] = {}
+    at = 0.0
     for c, n in needed.items():
-        starts[c], ends[c] = at, at + n + stretch - 18
+        place[c] = {"x": at + n + stretch - 18, "side": "right"} if right[c] else {"x": at, "side": "left"}
         at += n + stretch
-    return starts, ends, int(max(at, width))
+    return place, int(max(at, width))
 
 
 def _pick(rows: pd.DataFrame, i: int) -> dict[str, Any]:
