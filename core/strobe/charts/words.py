@@ -72,7 +72,7 @@ def numeric(values: pd.Series) -> bool:
 def column_places(
     head: Mapping[str, str], cells: Mapping[str, Sequence[str]], right: Mapping[str, bool], width: int
 ) -> tuple[dict[str, dict[str, Any]], int]:
-    """Where each column is written, `{"x": px, "side": "left" or "right"}`, and the width of all: 6.2 px a character, spread over at least `width`."""
+    """Where each column is written, `{"x": px, "side": "left" or "right"}`, and the width of all: 6.2 px a character, over at least `width`."""
     needed = {c: max(map(len, [head[c], *cells[c]])) * 6.2 + 18 for c in head}
     stretch = max(0.0, width - sum(needed.values())) / max(len(needed), 1)
     place: dict[str, dict[str, Any]] = {}
