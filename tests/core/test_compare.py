@@ -94,7 +94,7 @@ def test_runs_are_chosen_by_a_query_over_parameters_labels_and_summary(ws: Works
     assert chosen("family == 'modular_addition' and turn < 560 and lr == 0.001") == ["p7-s1", "p7-s2"]
     assert chosen("delay > 5 and not loop_closed and p == 13 and seed < 2") == ["p13-s1"]
     assert chosen(["p13-s1", "p7-s1", "p13-s1"]) == ["p13-s1", "p7-s1"]
-    with pytest.raises(UsageError, match="no run 'p7-s9' in .*; did you mean"):
+    with pytest.raises(UsageError, match=r"no run 'p7-s9' in .*; did you mean"):
         chosen(["p7-s9"])
     with pytest.raises(UsageError, match=r"no run of 12 fits 'n_keys > 3'; n_keys is known of none: `strobe analyze .* -a run_summary`"):
         chosen("n_keys > 3")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .data import Dataset, dataset
 from .theme import DARK, LIGHT, WIDTH, active, colour
-from .words import column_places, number, numeric
+from .words import column_places, number, numeric, pick_of
 
 UP, DOWN = 1, -1
 LINKS = {LIGHT: "#0072B2", DARK: "#56B4E9"}
@@ -43,7 +43,15 @@ def sorted_grid(
         value=[{"column": opening, "direction": UP}],
     )
     body = [
-        {**place[c], "column": c, "row": i, "text": text, "door": (doors or {}).get(c, [""] * len(rows))[i]}
+        {
+            **place[c],
+            "column": c,
+            "row": i,
+            "y": (i + 1.5) * row_height,
+            "text": text,
+            "door": (doors or {}).get(c, [""] * len(rows))[i],
+            **pick_of(rows, i),
+        }
         for c in shown
         for i, text in enumerate(cells[c])
     ]

@@ -57,7 +57,7 @@ def text_grid(rows: pd.DataFrame, *, titles: Mapping[str, str] | None = None, wi
     head = {c: (titles or {}).get(c, c) for c in shown}
     place, total = column_places(head, cells, {c: numeric(rows[c]) for c in shown}, width)
     heads = [{**place[c], "y": 0.5 * row_height, "text": head[c]} for c in shown]
-    body = [{**place[c], "y": (i + 1.5) * row_height, "text": text, **_pick(rows, i)} for c in shown for i, text in enumerate(cells[c])]
+    body = [{**place[c], "y": (i + 1.5) * row_height, "text": text, **pick_of(rows, i)} for c in shown for i, text in enumerate(cells[c])]
     line = alt.Chart(dataset("head rule", [{"y": row_height, "x": 0, "x2": total}])).mark_rule()
     rule = line.encode(x=alt.X("x:Q", scale=None, axis=None), x2=alt.X2("x2:Q"), y=alt.Y("y:Q", scale=None, axis=None))
     layers = [*_texts(dataset("cells", body), "ink"), *_texts(dataset("head", heads), "muted"), rule]
@@ -83,7 +83,7 @@ def column_places(
     return place, int(max(at, width))
 
 
-def _pick(rows: pd.DataFrame, i: int) -> dict[str, Any]:
+def pick_of(rows: pd.DataFrame, i: int) -> dict[str, Any]:
     """The row's coordinates, and its run, travel with each of its cells, so that a click on one can move the cursor."""
     names = [n for n in ("step", "layer", "head", "neuron", "frequency") if n in rows]
     run = {"run": str(rows["run"].iloc[i])} if "run" in rows else {}

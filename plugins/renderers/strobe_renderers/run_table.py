@@ -14,7 +14,7 @@ DOORS = {
     **dict.fromkeys(("final_train_loss", "final_test_loss", "min_test_loss", "regress"), "loss_curves"),
     **dict.fromkeys(("key_frequencies", "n_keys", "frequencies_lost", "n_lost"), "frequency_timeline"),
     **dict.fromkeys(("loop_closed", "path_length", "efficiency", "robust_crossings"), "trajectory_plane"),
-    **{"run": "", "worst_axis_ratio": "axis_ratio_over_steps", "mixed_share": "neuron_commitment"},
+    **{"worst_axis_ratio": "axis_ratio_over_steps", "mixed_share": "neuron_commitment"},
 }
 """Column -> the renderer of the panel behind its cells, in the run's own report."""
 DATES = ("memorised", "turn", "generalised")
@@ -22,7 +22,7 @@ DATES = ("memorised", "turn", "generalised")
 
 class RunTable(Renderer):
     """One line per run: what differs between them, when they memorised and generalised, where they ended, their key frequencies. A dash: unknown.
-    Click a line to open its run.
+    Click the name of a run to open it.
 
     `columns` chooses from run_summary, `sort` is what it is ordered by at first: a click on a heading orders by that, on the triangle beside it the
     other way round. In the app a cell in blue leads to the panel behind it, in that run's own report, a date to its step. Runs with an anomaly have
@@ -68,8 +68,7 @@ def _door(run: str, column: str, value: object) -> str:
     if pd.isna(value):
         return ""
     step = {"step": round(float(value))} if column in DATES else {}  # type: ignore[arg-type]
-    panel = f"#{DOORS[column]}" if DOORS[column] else ""
-    return f"?{urlencode({'run': run, 'report': 'default', **step})}{panel}"
+    return f"?{urlencode({'run': run, 'report': 'default', **step})}#{DOORS[column]}"
 
 
 def _oddest(table: pd.DataFrame | None) -> dict[str, str]:
