@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .errors import UsageError, did_you_mean
 from .plugin import Plugin
 from .schema import Column, TableSchema
 
@@ -84,6 +85,18 @@ class Renderer(Plugin):
     def tables(cls) -> tuple[str, ...]:
         """Names of the tables it reads, the drawn one first."""
         return (cls.consumes,) if isinstance(cls.consumes, str) else tuple(cls.consumes)
+
+
+def check_slots(renderer: type[Renderer], schema: TableSchema, chosen: Mapping[str, str]) -> None:
+    """That the slots somebody filled are the renderer's, and the columns are the table's and fit. Raises `UsageError` with the nearest name."""
+    for slot, column in chosen.items():
+        if slot not in renderer.slots:
+            raise UsageError(f"{renderer.__name__} has no slot {slot!r}{did_you_mean(slot, renderer.slots)}")
+        if column not in schema.columns:
+            raise UsageError(f"no column {column!r} to draw{did_you_mean(column, schema.columns)}")
+        if not renderer.slots[slot].fits(schema.columns[column]):
+            kind = "a dimension" if isinstance(renderer.slots[slot], Dim) else "a number"
+            raise UsageError(f"column {column!r} is no {kind.partition(' ')[2]}: slot {slot!r} takes {kind}")
 
 
 def bind(slots: Slots, schema: TableSchema, chosen: Mapping[str, str] | None = None) -> dict[str, str] | None:

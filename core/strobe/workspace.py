@@ -18,7 +18,7 @@ from .errors import StrobeError, UsageError, did_you_mean
 from .frame import Frame
 from .isolation.limits import isolation, not_isolated
 from .registration.registry import Registry
-from .renderer import Renderer, bind
+from .renderer import Renderer, bind, check_slots
 from .reports.view import View
 from .runs.run import Run
 from .schema import TableSchema
@@ -334,6 +334,7 @@ class Workspace:
         schema = self.schema(name, run)
         data = self._cut(renderer, name, run, cursor, follow)
         others = {other: t for other in renderer.tables()[1:] if (t := self._optional(other, run)) is not None}
+        check_slots(type(renderer), schema, slots or {})
         bound = bind(renderer.slots, schema, slots) if renderer.slots else {}
         if bound is None:
             raise UsageError(f"{type(renderer).__name__} cannot draw {name!r}: none of its columns fits {', '.join(renderer.slots)}")

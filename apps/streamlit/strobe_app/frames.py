@@ -18,6 +18,7 @@ from typing import Any
 
 from strobe import StrobeError, Workspace, __version__
 from strobe.reports.cards import Card, Drawing, Group, cards_of, resolve
+from strobe.reports.companions import Companions
 from strobe.reports.film import moved
 from strobe.reports.report import Report, default_report, find
 from strobe.reports.screen import model
@@ -70,6 +71,8 @@ class Page:
     groups: tuple[Group, ...]
     cards: Mapping[int, Card]
     problem: str = ""
+    others: tuple[str, ...] | None = None
+    """Further runs whose results it shows; None for a page of one run, which does not change when runs come and go."""
 
 
 class Frames:
@@ -92,14 +95,15 @@ class Frames:
 
     def page(self, run: str, report: str) -> Page:
         """The report, resolved; made anew when anything under it changed."""
-        state = self.state(run)
         with self._lock:
             kept = self._pages.get((run, report))
-            if kept is not None and kept.stamp == _stamp(state, report):
-                return kept
+        if kept is not None and kept.stamp == self._stamped(run, report, kept.others):
+            return kept
         chosen, problem = self._report(run, report)
-        groups = tuple(resolve(self.workspace, chosen, run))
-        page = Page(_stamp(state, report), chosen, groups, {card.number: card for card in cards_of(groups)}, problem)
+        company = Companions(self.workspace, chosen, self.workspace.run(run))
+        groups = tuple(resolve(self.workspace, chosen, run, company))
+        others = company.others if company.asked else None
+        page = Page(self._stamped(run, report, others), chosen, groups, {card.number: card for card in cards_of(groups)}, problem, others)
         with self._lock:
             _keep(self._pages, (run, report), page, MOST_PAGES)
             _keep(self._past, page.stamp, page, MOST_PAGES)
@@ -108,9 +112,18 @@ class Frames:
     def stamp(self, run: str, report: str) -> dict[str, str]:
         """What tells whether a page is still the newest, without making it: `stamp`, and `marks` for what changes no picture (bookmarks, runs)."""
         root = self.workspace.root
+        kept = self._pages.get((run, report))
         files = [root / "runs" / run / "bookmarks.json", *root.glob("runs/*/run.json")]
         marks = sorted(f"{f} {f.parent.name == run and s.st_mtime_ns}" for f in files if (s := _stat(f)))
-        return {"stamp": _stamp(self.state(run), report), "marks": _digest("\n".join(marks))}
+        return {"stamp": self._stamped(run, report, kept.others if kept else None), "marks": _digest("\n".join(marks))}
+
+    def _stamped(self, run: str, report: str, others: tuple[str, ...] | None) -> str:
+        """The stamp of a page now: of what is stored for its runs, and where it is of several, of which runs there are and what is said of them."""
+        states = [self.state(name) for name in (run, *(others or ()))]
+        if others is not None:
+            files = sorted(self.workspace.root.glob("runs/*/*.json"))
+            states.append("\n".join(f"{f} {s.st_mtime_ns}" for f in files if f.name != "bookmarks.json" and (s := _stat(f))))
+        return _stamp(" ".join(states), report)
 
     def _report(self, run: str, name: str) -> tuple[Report, str]:
         try:
@@ -124,7 +137,7 @@ class Frames:
         with self._lock:
             if page.stamp in self._models:
                 return self._models[page.stamp]
-        made = model(self.workspace, self.workspace.run(run), page.groups, {})
+        made = model(self.workspace, self.workspace.run(run), page.groups, {n: v for n, v in page.report.cursor.items() if isinstance(v, int)})
         with self._lock:
             _keep(self._models, page.stamp, made, MOST_PAGES)
         return made

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .colours import OTHER, FrequencyColours, categories, frequency_colours
 from .data import Dataset, dataset, records
+from .grids import sorted_grid
 from .images import differences, diverging, heatmap, image_rows, of_differences, png_url, ramp, viridis, whole_pixels
 from .lines import LOG_LABEL, Line, ValueAxis, end_labels, room, spread, step_lines, strip, strips, value_axis
 from .scene import Line3D, Points3D, Scene3D, project
@@ -59,6 +60,7 @@ __all__ = [
     "records",
     "register",
     "room",
+    "sorted_grid",
     "spread",
     "step_axis",
     "step_lines",

@@ -53,31 +53,37 @@ def text_grid(rows: pd.DataFrame, *, titles: Mapping[str, str] | None = None, wi
     Places are pixels in the data, not scales in the specification, which is therefore the same for every table; the picture grows with its content.
     """
     shown = [str(c) for c in rows.columns]
-    right = {c: pd.api.types.is_numeric_dtype(rows[c]) and not pd.api.types.is_bool_dtype(rows[c]) for c in shown}
     cells = {c: [number(v) for v in rows[c]] for c in shown}
     head = {c: (titles or {}).get(c, c) for c in shown}
-    starts, ends, total = _columns(head, cells, width)
-    place = {c: {"x": ends[c], "side": "right"} if right[c] else {"x": starts[c], "side": "left"} for c in shown}
+    place, total = column_places(head, cells, {c: numeric(rows[c]) for c in shown}, width)
     heads = [{**place[c], "y": 0.5 * row_height, "text": head[c]} for c in shown]
-    body = [{**place[c], "y": (i + 1.5) * row_height, "text": text, **_pick(rows, i)} for c in shown for i, text in enumerate(cells[c])]
+    body = [{**place[c], "y": (i + 1.5) * row_height, "text": text, **pick_of(rows, i)} for c in shown for i, text in enumerate(cells[c])]
     line = alt.Chart(dataset("head rule", [{"y": row_height, "x": 0, "x2": total}])).mark_rule()
     rule = line.encode(x=alt.X("x:Q", scale=None, axis=None), x2=alt.X2("x2:Q"), y=alt.Y("y:Q", scale=None, axis=None))
     layers = [*_texts(dataset("cells", body), "ink"), *_texts(dataset("head", heads), "muted"), rule]
     return alt.layer(*layers).properties(width=width, height=row_height)
 
 
-def _columns(head: Mapping[str, str], cells: Mapping[str, Sequence[str]], width: int) -> tuple[dict[str, float], dict[str, float], int]:
-    """Left and right end of each column in px, for text of about 6.2 px a character, spread over at least `width`."""
+def numeric(values: pd.Series) -> bool:
+    """Whether a column holds numbers, which are written right-aligned."""
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
+def column_places(
+    head: Mapping[str, str], cells: Mapping[str, Sequence[str]], right: Mapping[str, bool], width: int
+) -> tuple[dict[str, dict[str, Any]], int]:
+    """Where each column is written, `{"x": px, "side": "left" or "right"}`, and the width of all: 6.2 px a character, over at least `width`."""
     needed = {c: max(map(len, [head[c], *cells[c]])) * 6.2 + 18 for c in head}
     stretch = max(0.0, width - sum(needed.values())) / max(len(needed), 1)
-    starts, ends, at = {}, {}, 0.0
+    place: dict[str, dict[str, Any]] = {}
+    at = 0.0
     for c, n in needed.items():
-        starts[c], ends[c] = at, at + n + stretch - 18
+        place[c] = {"x": at + n + stretch - 18, "side": "right"} if right[c] else {"x": at, "side": "left"}
         at += n + stretch
-    return starts, ends, int(max(at, width))
+    return place, int(max(at, width))
 
 
-def _pick(rows: pd.DataFrame, i: int) -> dict[str, Any]:
+def pick_of(rows: pd.DataFrame, i: int) -> dict[str, Any]:
     """The row's coordinates, and its run, travel with each of its cells, so that a click on one can move the cursor."""
     names = [n for n in ("step", "layer", "head", "neuron", "frequency") if n in rows]
     run = {"run": str(rows["run"].iloc[i])} if "run" in rows else {}

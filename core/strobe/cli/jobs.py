@@ -183,7 +183,10 @@ def detach_analyze(
     _detach(Workspace(root), "analyze", [request])
 
 
-def detach_render(root: Path, name: str, run: str, output: Path) -> None:
+def detach_render(root: Path, name: str, runs: Sequence[str], output: Path) -> None:
+    if len(runs) > 1:
+        raise UsageError("a job renders one run: name the others in the report (`runs:`), or leave out --detach")
+    run = runs[0] if runs else ""
     _detach(Workspace(root), "export", [{"report": name, "run": run, "output": str(output)}])
 
 

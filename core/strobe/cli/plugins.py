@@ -49,7 +49,7 @@ def describe(plugin: Plugin) -> dict[str, Any]:
     with contextlib.suppress(PluginError):
         cls = plugin.load()
         entry["description"] = textwrap.dedent((cls.__doc__ or "").strip()) if isinstance(cls, type) else ""
-        if plugin.kind != "hook":
+        if plugin.kind not in ("hook", "report"):
             entry["settings"] = [{**_setting(n, f), "description": cls.describe(n)} for n, f in cls.model_fields.items()]
         if plugin.kind == "analyzer":
             entry |= _analyzer(plugin, cls)

@@ -28,8 +28,14 @@ if TYPE_CHECKING:
     from ..renderer import Renderer
     from .contract import Contract
 
-Kind = Literal["analyzer", "renderer", "family", "hook"]
-KINDS: dict[str, Kind] = {"strobe.analyzers": "analyzer", "strobe.renderers": "renderer", "strobe.families": "family", "strobe.hooks": "hook"}
+Kind = Literal["analyzer", "renderer", "family", "hook", "report"]
+KINDS: dict[str, Kind] = {
+    "strobe.analyzers": "analyzer",
+    "strobe.renderers": "renderer",
+    "strobe.families": "family",
+    "strobe.hooks": "hook",
+    "strobe.reports": "report",
+}
 REQUIREMENT = re.compile(r"strobe\s*(\[[^]]*\])?\s*(?![-_.\w])\(?(?P<versions>[^;()@]*)\)?\s*(@[^;]*)?(;.*)?", re.IGNORECASE)
 CATEGORIES = ("weights", "activations", "attention", "outputs", "landscape", "trajectory", "results")
 
@@ -135,6 +141,10 @@ def check(plugin: Plugin, found: Any) -> None:
     from ..family import Family
     from ..renderer import Renderer
 
+    if plugin.kind == "report":
+        if not (isinstance(found, Path) and found.suffix == ".yaml" and found.is_file()):
+            raise PluginError(f"{plugin.who}: {found!r} is no report; let it be the pathlib.Path of a YAML file in the package")
+        return
     base = {"analyzer": Analyzer, "renderer": Renderer, "family": Family}.get(plugin.kind)
     if base is None:
         return

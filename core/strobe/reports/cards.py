@@ -21,6 +21,7 @@ from .compare import pair
 from .layout import laid_out, words
 from .model import Panel, Report
 from .multiples import problem_of
+from .requirements import installed
 from .sizes import fitted
 
 if TYPE_CHECKING:
@@ -251,35 +252,6 @@ def card_of(view: View) -> Card:
     title, who = words(view.table or (view.sql and "query") or name), plugin.who if plugin is not None else f"renderer {name}"
     how = _meaning(view.workspace, plugin, panel) if plugin is not None else cls.summary()
     return Card(1, panel, title, how, view, who=who)
-
-
-def installed(workspace: Workspace, report: Report, panel: Panel) -> Plugin:
-    """The plugin of a panel's renderer. Raises `UsageError` that says what to install; a report names no files, whoever wrote it."""
-    if ".py:" in panel.renderer:
-        raise UsageError(f"renderer {panel.renderer!r} is a file, and a report brings no code: install it as a package, and name it")
-    try:
-        return workspace.registry.get("renderer", panel.renderer)
-    except UsageError as e:
-        if missing := unmet(report.requires):
-            wanted = " ".join(f"'{line}'" if re.search(r"[<>\s;]", line) else line for line in missing)
-            raise UsageError(f"renderer {panel.renderer!r} is not installed: `pip install {wanted}`") from e
-        remedy = f"`strobe plugins list` tells what is installed; if {panel.renderer!r} comes with a package, `pip install` that package"
-        raise UsageError(f"{e}. {remedy}.") from e
-
-
-def unmet(requires: Iterable[str]) -> list[str]:
-    """The requirements of a report that are not installed, or not in a version that will do."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    from packaging.requirements import Requirement
-
-    def met(requirement: Requirement) -> bool:
-        try:
-            return requirement.specifier.contains(version(requirement.name), prereleases=True)
-        except PackageNotFoundError:
-            return False
-
-    return [line for line in requires if not met(Requirement(line))]
 
 
 def _company(view: View | None) -> list[str]:

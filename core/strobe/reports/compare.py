@@ -85,7 +85,7 @@ def frame_of(
         except StrobeError as e:
             problems.append(str(e))
     if not frames or (shown.mode == "difference" and problems):
-        raise StrobeError(problems[0])
+        raise StrobeError(problems[0] + (f"; and so for {len(problems) - 1} more runs" if len(problems) > 1 else ""))
     first = next(iter(frames.values()))
     schema = TableSchema({**first.schema.columns, "aligned": replace(ALIGNED, unit="1" if shown.align == "phase" else "step")})
     page = shown.clocks.get(str(cursor.get("run")))

@@ -26,14 +26,18 @@ def default_report(workspace: Workspace, run: str | Run, *, more: bool = True) -
     unless `more` is off."""
     run = workspace.run(run)
     path = run.family.report()
-    stored = stored_tables(workspace, run)
     if path is None:
-        panels = [generic(workspace, run, table) for table in stored]
+        panels = [generic(workspace, run, table) for table in stored_tables(workspace, run)]
         sections = [Section(title="Results", panels=panels)] if panels else []
         return Report(title=run.name, description=run.family.summary(), sections=sections)
     report = load(path)
+    return with_the_rest(workspace, run, report) if more else report
+
+
+def with_the_rest(workspace: Workspace, run: Run, report: Report) -> Report:
+    """The report, with a panel at its end for every stored result that no panel shows."""
     shown = tables_of(report, workspace.registry)
-    rest = [generic(workspace, run, table) for table in stored if table not in shown] if more else []
+    rest = [generic(workspace, run, table) for table in stored_tables(workspace, run) if table not in shown]
     return report.model_copy(update={"sections": [*report.sections, Section(title=MORE, panels=rest)]}) if rest else report
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import StrobeError, UsageError, did_you_mean
-from ..renderer import Renderer, bind
+from ..renderer import Renderer, bind, check_slots
 from ..runs.run import Run
-from .default import default_report
+from .default import default_report, with_the_rest
 from .files import Place, load, read
 from .model import Panel, Report
+from .multiples import problem_of
+from .requirements import unmet
+from .selection import selected
+from .sizes import fitted
 
 if TYPE_CHECKING:
     from ..workspace import Workspace
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 DEFAULT = "default"
 """The name of a run's own report."""
+WORKSPACE = "workspace"
+"""The origin of a report that is kept in the workspace."""
 
 
 def named_reports(workspace: Workspace) -> list[dict[str, str]]:
@@ -32,24 +39,84 @@ def named_reports(workspace: Workspace) -> list[dict[str, str]]:
 
 
 def reports_for(workspace: Workspace, run: str | Run) -> dict[str, str]:
-    """Name -> title of every report one can open for a run: its own, those of its family, those of the workspace."""
+    """Name -> title of every report one can open for a run: its own, those of its family, of installed packages, and of the workspace."""
     titles = {DEFAULT: "the run's own"}
-    for name, path in workspace.run(run).family.reports().items():
-        found = read(path)
-        titles[name] = found.report.title if found.report else found.problems[0]
-    return titles | {r["name"]: f"{r['name']}: {r['title']}" for r in named_reports(workspace)}
+    for known in [k for k in shelves(workspace, [workspace.run(run).record.family]) if k.name != DEFAULT]:
+        told = f"{known.name}: {known.title}" if known.origin == WORKSPACE else known.title
+        titles[known.name] = f"{told} (instead of that of {titles[known.name]})" if known.name in titles else told
+    return titles
 
 
 def find(workspace: Workspace, name: str, run: str | Run) -> Report:
-    """A report by name: `default` is the run's own, then those of the workspace and of the run's family, then a YAML file. Raises `UsageError` with
-    the nearest name.
+    """A report by name: `default` is the run's own, then those of the workspace, of the run's family and of installed packages, then a YAML file.
+    Raises `UsageError` with the nearest name.
     """
+    run = workspace.run(run)
     if name == DEFAULT:
         return default_report(workspace, run)
-    shipped = workspace.run(run).family.reports()
-    if name in shipped and not (NAME.fullmatch(name) and file_of(workspace, name).is_file()):
-        return load(shipped[name])
-    return load(_file(workspace, name, shipped))
+    report = load(path_of(workspace, name, [run.record.family]))
+    return with_the_rest(workspace, run, report) if report.more else report
+
+
+@dataclass(frozen=True)
+class Known:
+    """A report that can be named: where it comes from (the workspace, a family, a package), and what is wrong with it. `hides`: the origin of one of
+    the same name, which it stands before."""
+
+    name: str
+    title: str
+    origin: str
+    file: str
+    requires: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    hides: str = ""
+
+
+def shelves(workspace: Workspace, families: Iterable[str] | None = None) -> list[Known]:
+    """Every report that can be named, those of packages first, then of families (all that are installed, or the given), then of the workspace. Of two
+    with one name the later stands before the earlier, and says so."""
+    wanted = [p.name for p in workspace.registry.all("family")] if families is None else list(families)
+    found = [*_of_packages(workspace), *_of_families(workspace, wanted), *_of_workspace(workspace)]
+    listed: list[Known] = []
+    for known in found:
+        family = known.origin.partition(" ")[0] == "family"
+        hidden = [k.origin for k in listed if k.name == known.name and not (family and k.origin.startswith("family "))]
+        listed.append(replace(known, hides=", ".join(hidden)))
+    return listed
+
+
+def _known(name: str, origin: str, path: Path) -> Known:
+    found = read(path)
+    title, requires = (found.report.title, tuple(found.report.requires)) if found.report else (found.problems[0], ())
+    return Known(name, title, origin, str(path), requires, tuple(found.problems))
+
+
+def _of_workspace(workspace: Workspace) -> list[Known]:
+    return [_known(r["name"], WORKSPACE, Path(r["file"])) for r in named_reports(workspace)]
+
+
+def _of_families(workspace: Workspace, families: Iterable[str]) -> list[Known]:
+    listed = []
+    for name in families:
+        try:
+            family = workspace.registry.family(name)
+        except StrobeError:  # a broken family: `strobe plugins list` says why
+            continue
+        own = family.report()
+        shipped = {**({DEFAULT: own} if own else {}), **family.reports()}
+        listed += [_known(report, f"family {name}", path) for report, path in shipped.items()]
+    return listed
+
+
+def _of_packages(workspace: Workspace) -> list[Known]:
+    listed = []
+    for plugin in workspace.registry.all("report"):
+        origin = f"package {plugin.package}"
+        try:
+            listed.append(_known(plugin.name, origin, plugin.load()))
+        except StrobeError as e:
+            listed.append(Known(plugin.name, str(e), origin, "", (), (str(e),)))
+    return listed
 
 
 def file_of(workspace: Workspace, name: str) -> Path:
@@ -59,13 +126,21 @@ def file_of(workspace: Workspace, name: str) -> Path:
     return workspace.root / "reports" / f"{name}.yaml"
 
 
-def _file(workspace: Workspace, name: str, others: Iterable[str] = ()) -> Path:
+def path_of(workspace: Workspace, name: str, families: Iterable[str] | None = None) -> Path:
+    """The file of a report: of the workspace, of one of the families (all, when none are given), of a package, or a YAML file by its path. Raises
+    `UsageError` with the nearest name, and for a report that two packages bring."""
     if NAME.fullmatch(name) and name != DEFAULT and (kept := file_of(workspace, name)).is_file():
         return kept
     if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
         return Path(name)
-    known = [DEFAULT, *others, *(r["name"] for r in named_reports(workspace))]
-    raise UsageError(f"no report {name!r} in {workspace.root / 'reports'}, and no YAML file of that name{did_you_mean(name, known)}")
+    known = shelves(workspace, families)
+    match = next((k for k in reversed(known) if k.name == name and name != DEFAULT), None)
+    if match is None:
+        there = [DEFAULT, *(k.name for k in known)]
+        raise UsageError(f"no report {name!r} in {workspace.root / 'reports'}, and no YAML file of that name{did_you_mean(name, there)}")
+    if not match.file:
+        raise UsageError(match.problems[0])
+    return Path(match.file)
 
 
 def check(workspace: Workspace, name: str) -> list[str]:
@@ -73,15 +148,18 @@ def check(workspace: Workspace, name: str) -> list[str]:
 
     Beyond what `load` refuses: unknown renderers, tables and settings, and slots that no column of the table fits.
     """
-    found = read(_file(workspace, name))
+    found = read(path_of(workspace, name))
     if found.report is None:
         return found.problems
     return [f"{found.where(at)}: {what}" for at, what in _unusable(found.report, workspace)]
 
 
 def _unusable(report: Report, workspace: Workspace) -> Iterator[tuple[Place, str]]:
+    yield from _missing_runs(report, workspace)
+    missing = unmet(report.requires)
+    yield from ((("requires", i), f"{line} is not installed: `pip install '{line}'`") for i, line in enumerate(report.requires) if line in missing)
     for at, panel in report.placed():
-        for field, use in (("renderer", _try_renderer), ("sql" if panel.sql else "table", _try_table)):
+        for field, use in (("renderer", _try_renderer), ("sql" if panel.sql else "table", _try_table), ("compare", _try_compare)):
             try:
                 use(workspace, panel)
             except StrobeError as e:
@@ -89,8 +167,31 @@ def _unusable(report: Report, workspace: Workspace) -> Iterator[tuple[Place, str
                 break
 
 
+def _missing_runs(report: Report, workspace: Workspace) -> Iterator[tuple[Place, str]]:
+    if isinstance(report.runs, str):
+        try:
+            if report.runs and (first := next(iter(workspace.runs()), None)):
+                selected(workspace, report, first)
+        except StrobeError as e:
+            yield ("runs",), str(e)
+        return
+    pinned = [((*at, "cursor", "run"), panel.cursor["run"]) for at, panel in report.placed() if "run" in panel.cursor]
+    for at, name in [*((("runs", i), name) for i, name in enumerate(report.runs)), *pinned]:
+        try:
+            workspace.run(str(name))
+        except StrobeError as e:
+            yield at, str(e)
+
+
 def _try_renderer(workspace: Workspace, panel: Panel) -> None:
-    workspace.renderer(panel.renderer, panel.settings)
+    if ".py:" in panel.renderer:
+        raise UsageError(f"{panel.renderer!r} is a file, and a report brings no code: install it as a package, and name its renderer")
+    fitted(workspace.renderer(panel.renderer, panel.settings), panel)
+
+
+def _try_compare(workspace: Workspace, panel: Panel) -> None:
+    if panel.compare and panel.compare != "side_by_side" and (problem := problem_of(workspace.renderer(panel.renderer), panel.compare)):
+        raise UsageError(problem)
 
 
 def _try_table(workspace: Workspace, panel: Panel) -> None:
@@ -101,6 +202,8 @@ def _try_table(workspace: Workspace, panel: Panel) -> None:
     if not table:
         raise UsageError(f"{panel.renderer} draws any table: say which, `table: <analyzer>`")
     schema = workspace.schema(table) if table != "metrics" or workspace.runs() else None
+    if schema is not None:
+        check_slots(type(renderer), schema, panel.slots)
     if renderer.slots and schema is not None and bind(renderer.slots, schema, panel.slots) is None:
         raise UsageError(f"{panel.renderer} cannot draw {table!r}: none of its columns fits {', '.join(renderer.slots)}")
 

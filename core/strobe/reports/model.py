@@ -129,6 +129,7 @@ class Report(_Part):
     align: Align = Field("step", description="what the runs are laid upon each other by: the step, the turn, or the phases")
     cursor: Coordinates = Field(default_factory=dict, description="where the page opens: step, layer, head, neuron, ...")
     sections: list[Section] = Field(default_factory=list)
+    more: bool = Field(False, description="results that no panel shows come last, each with the generic renderer that fits")
 
     @field_validator("requires")
     @classmethod

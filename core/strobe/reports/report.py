@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .default import MORE, default_report, generic, stored_tables, tables_of
 from .files import as_yaml, load, read, read_text, save
-from .library import DEFAULT, NAME, check, file_of, find, named_reports, reports_for
+from .library import DEFAULT, NAME, check, file_of, find, named_reports, path_of, reports_for, shelves
 from .model import Panel, PanelGroup, Report, Section, schema
 
 __all__ = [
@@ -23,11 +23,13 @@ __all__ = [
     "generic",
     "load",
     "named_reports",
+    "path_of",
     "read",
     "read_text",
     "reports_for",
     "save",
     "schema",
+    "shelves",
     "stored_tables",
     "tables_of",
 ]

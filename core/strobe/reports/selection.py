@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ def selected(workspace: Workspace, report: Report, run: Run) -> list[Run]:
     """
     if isinstance(report.runs, list) and report.runs:
         return [workspace.run(name) for name in dict.fromkeys(report.runs)]
-    candidates = unarchived(workspace.runs())
+    candidates = sorted(unarchived(workspace.runs()), key=_naturally)
     if not report.runs:
         return [r for r in candidates if r.record.family == run.record.family] or [run]
     query = parse(str(report.runs))
@@ -36,6 +37,11 @@ def selected(workspace: Workspace, report: Report, run: Run) -> list[Run]:
     if found := [r for r in candidates if query.holds(known[r.name])]:
         return found
     raise UsageError(f"no run of {len(candidates)} fits {query.text!r}{_unknown(known, query.names)}")
+
+
+def _naturally(run: Run) -> list[tuple[int, str]]:
+    """p7 before p11."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", run.name) if part]
 
 
 def facts(workspace: Workspace, runs: Sequence[Run], names: Iterable[str] | None = None) -> dict[str, Facts]:

@@ -17,6 +17,7 @@ class RunScatter(Renderer):
 
     consumes = ("run_summary", "run_correlations")
     over = ("step",)
+    compares = ("overlay",)
     picks = [Pick(field="run")]
 
     x: str = "turn"

@@ -24,11 +24,27 @@ export class Board {
       const panels = section.cards.map((card) => new Panel(card, this));
       this.panels.push(...panels);
       const cards = element("div", { className: "cards" }, ...panels.map((panel) => panel.element));
-      if (!section.folded) return element("section", {}, element("h2", {}, section.title), section.description ? element("p", {}, section.description) : "", cards);
+      const words = section.html ? element("div", { className: "words", innerHTML: section.html }) : ""; // made safe by strobe.reports.markdown
+      const heading = element(section.level ? "h3" : "h2", { className: "heading" }, section.title);
+      if (!section.folded) return element("section", {}, heading, section.description ? element("p", {}, section.description) : "", words, section.cards.length ? cards : "");
       return element("details", { className: "fold" }, element("summary", {}, `${section.title}: ${section.cards.length} charts`), cards);
     });
     this.root.replaceChildren(...sections);
     for (const panel of this.panels) this.watcher.observe(panel.element);
+    this.open(location.hash);
+  }
+
+  // The card an address names: `#card-3`, or `#loss_curves` by its renderer. Gone to again once the charts above it have their heights.
+  open(hash) {
+    const wanted = decodeURIComponent(hash.slice(1));
+    const card = wanted && this.cards.find((c) => c.renderer === wanted || `card-${c.number}` === wanted);
+    if (!card) return;
+    const again = store.subscribe((origin) => {
+      if (origin !== "settled") return;
+      again();
+      this.goTo(card);
+    });
+    requestAnimationFrame(() => this.goTo(card));
   }
 
   // The same cards over newer results: what is equal stays as it is drawn.

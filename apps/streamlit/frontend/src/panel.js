@@ -89,7 +89,9 @@ export class Panel {
     this.wait(false);
     this.element.dataset.at = this.board.frames.key(this.card, this.cursor);
     this.asOf.hidden = shot.asOf === undefined;
-    if (shot.asOf !== undefined) this.asOf.textContent = `as of step ${number(shot.asOf)}: nothing is stored at ${number(this.cursor.step)}`;
+    if (shot.asOf === undefined) return;
+    const [own, step] = [number(shot.asOf), number(this.cursor.step)];
+    this.asOf.textContent = this.card.of ? `step ${own} of ${this.card.of}` : `as of step ${own}: nothing is stored at ${step}`;
   }
 
   wait(on) {
@@ -148,6 +150,7 @@ export class Panel {
   }
 
   click(event, item) {
+    if (item?.datum?.door && store.model.address) return void location.assign(item.datum.door); // the panel behind a cell
     const surface = this.chart.querySelector("canvas, svg");
     const moved = picked(item, this.card.picks) ?? (this.card.picks.length ? pickedNear(this.view, this.card.picks, event, surface) : null);
     if (moved) return void store.go(moved);

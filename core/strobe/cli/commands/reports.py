@@ -10,32 +10,54 @@ import typer
 from ..options import Detach, Folder, Json, command, workspace_path
 
 root = typer.Typer()
-group = typer.Typer(name="report", help="Reports: list, check, render.", no_args_is_help=True, rich_markup_mode=None)
+group = typer.Typer(name="report", help="Reports: new, list, check, render, schema.", no_args_is_help=True, rich_markup_mode=None)
 root.add_typer(group)
+
+
+@group.command("new")
+def report_new(
+    name: Annotated[str, typer.Argument(help="Name of the new report: reports/NAME.yaml in the workspace.")],
+    workspace: Folder = "",
+    source: Annotated[str, typer.Option("--from", metavar="REPORT", help="Report to copy: a name, or a YAML file.")] = "default",
+    run: Annotated[str, typer.Option(help="Run whose own report is copied [default: the only one].")] = "",
+    title: Annotated[str, typer.Option(help="Title [default: that of the copied report].")] = "",
+) -> None:
+    """Copy a report into the workspace, to be edited by hand or in the app."""
+    command("report", "new")(workspace_path(workspace), name, source, run, title)
 
 
 @group.command("list")
 def report_list(workspace: Folder = "", json: Json = False) -> None:
-    """List the reports of the workspace."""
-    command("show", "report_list")(workspace_path(workspace), json)
+    """List reports: those of packages, of families, and of the workspace."""
+    command("report", "listing")(workspace_path(workspace), json)
 
 
 @group.command("check")
 def report_check(name: Annotated[str, typer.Argument(help="A report, or a YAML file.")], workspace: Folder = "") -> None:
-    """Check a report: its fields, renderers and settings."""
-    command("show", "report_check")(workspace_path(workspace), name)
+    """Check a report: its fields, runs, renderers, tables, columns and settings. Exit status 2 when something is wrong."""
+    command("report", "check")(workspace_path(workspace), name)
 
 
 @group.command("render")
 def report_render(
     name: Annotated[str, typer.Argument(help="A report, a YAML file, or `default`.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write; its suffix says the format.")],
     workspace: Folder = "",
-    run: Annotated[str, typer.Option(help="Run to show [default: the only one].")] = "",
+    run: Annotated[
+        list[str] | None, typer.Option(help="Run to show [default: the only one]. Several: the runs to compare, the page's first.")
+    ] = None,
+    at: Annotated[str, typer.Option(help="Cursor: step=5000,neuron=12 [default: the report's].")] = "",
+    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
     detach: Detach = False,
 ) -> None:
-    """Write a report as one HTML file that opens offline."""
+    """Write a report as a file: one HTML page that opens offline, or a picture."""
     if detach:
-        command("jobs", "detach_render")(workspace_path(workspace), name, run, output)
+        command("jobs", "detach_render")(workspace_path(workspace), name, run or [], output)
         return
-    command("show", "report_render")(workspace_path(workspace), name, run, output)
+    command("report", "render")(workspace_path(workspace), name, run or [], output, at, theme)
+
+
+@group.command("schema")
+def report_schema() -> None:
+    """Print the JSON schema of reports, for editors."""
+    command("report", "schema")()

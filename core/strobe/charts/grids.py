@@ -1,0 +1,125 @@
+"""Tables that a reader sorts: a click on a heading orders the lines by it, on the triangle beside it the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+import pandas as pd
+
+from .data import Dataset, dataset
+from .theme import DARK, LIGHT, WIDTH, active, colour
+from .words import column_places, number, numeric, pick_of
+
+UP, DOWN = 1, -1
+LINKS = {LIGHT: "#0072B2", DARK: "#56B4E9"}
+
+
+def sorted_grid(
+    rows: pd.DataFrame,
+    *,
+    titles: Mapping[str, str] | None = None,
+    doors: Mapping[str, Sequence[str]] | None = None,
+    sort: str = "",
+    width: int = WIDTH,
+    row_height: int = 20,
+) -> alt.LayerChart:
+    """A table as a chart, first ordered by the column `sort`; missing values stay last. `doors`: column -> where each of its cells leads, as an
+    address within the app (`?run=a&step=500#loss_curves`), "" for nowhere; such cells are drawn as links.
+    """
+    shown = [str(c) for c in rows.columns]
+    cells = {c: [number(v) for v in rows[c]] for c in shown}
+    head = {c: (titles or {}).get(c, c) for c in shown}
+    right = {c: numeric(rows[c]) for c in shown}
+    place, total = column_places({c: f"{h} ▾" for c, h in head.items()}, cells, right, width)
+    opening = sort if sort in shown else shown[0]
+    param = alt.selection_point(
+        name="order",
+        fields=["column", "direction"],
+        on="click",
+        toggle="false",
+        clear=False,
+        empty=False,
+        value=[{"column": opening, "direction": UP}],
+    )
+    body = [
+        {
+            **place[c],
+            "column": c,
+            "row": i,
+            "y": (i + 1.5) * row_height,
+            "text": text,
+            "door": (doors or {}).get(c, [""] * len(rows))[i],
+            **pick_of(rows, i),
+        }
+        for c in shown
+        for i, text in enumerate(cells[c])
+    ]
+    table = alt.Chart(dataset("cells", body)).transform_calculate(
+        key=f"({_chosen('column', opening)}) + ' ' + ({_chosen('direction', UP)}) + ' ' + datum.row"
+    )
+    placed = table.transform_lookup(lookup="key", from_=alt.LookupData(data=dataset("order", _orders(rows, row_height)), key="key", fields=["y"]))
+    layers = [
+        *_heads(shown, head, place, row_height, param),
+        *(_texts(placed, side, leads) for side in ("left", "right") for leads in (False, True)),
+        _rule(row_height, total),
+    ]
+    return alt.layer(*layers).properties(width=width, height=row_height)
+
+
+def _chosen(field: str, otherwise: str | int) -> str:
+    """What was clicked last, as an expression."""
+    plain = f"'{otherwise}'" if isinstance(otherwise, str) else str(otherwise)
+    return f"isValid(order['{field}']) ? order['{field}'][0] : {plain}"
+
+
+def _orders(rows: pd.DataFrame, row_height: int) -> list[dict[str, object]]:
+    """Where each line stands when the table is ordered by a column, up or down: `{"key": "turn 1 0", "y": 30}`."""
+    places = []
+    for c in rows.columns:
+        for direction in (UP, DOWN):
+            order = rows[c].reset_index(drop=True).sort_values(ascending=direction == UP, na_position="last", kind="stable").index
+            places += [{"key": f"{c} {direction} {row}", "y": (place + 1.5) * row_height} for place, row in enumerate(order)]
+    return places
+
+
+def _heads(
+    shown: Sequence[str], head: Mapping[str, str], place: Mapping[str, dict[str, object]], row_height: int, param: alt.Parameter
+) -> list[alt.Chart]:
+    """Headings, and a triangle behind each; the one the table is ordered by is in ink. Both are what `order` is chosen with."""
+    rows = []
+    for c in shown:
+        x, side = float(str(place[c]["x"])), str(place[c]["side"])
+        words = {"column": c, "y": 0.5 * row_height}
+        rows.append({**words, "x": x - (12 if side == "right" else 0), "side": side, "text": head[c], "direction": UP})
+        after = x if side == "right" else x + 6.2 * len(head[c]) + 12
+        rows.append({**words, "x": after, "side": "right", "text": "▾", "direction": DOWN})
+    base = alt.Chart(dataset("head", rows))
+    chosen = f"datum.column == ({_chosen('column', shown[0])}) && datum.direction == ({_chosen('direction', UP)})"
+    tint = alt.condition(chosen, alt.value(colour("ink")), alt.value(colour("muted")))
+    texts = [
+        base.transform_filter(f"datum.side == '{side}'")
+        .mark_text(align=side, baseline="middle", cursor="pointer")
+        .encode(x=_x(), y=_y(), text=alt.Text("text:N"), color=tint)
+        for side in ("left", "right")
+    ]
+    return [texts[0].add_params(param), texts[1].add_params(param)]
+
+
+def _texts(table: alt.Chart, side: str, leads: bool) -> alt.Chart:
+    kept = table.transform_filter(f"datum.side == '{side}' && (datum.door != '') == {str(leads).lower()}")
+    tint = {"color": colour("ink")} if not leads else {"color": LINKS[active()], "cursor": "pointer"}
+    return kept.mark_text(align=side, baseline="middle", **tint).encode(x=_x(), y=_y(), text=alt.Text("text:N"))
+
+
+def _rule(row_height: int, total: int) -> alt.Chart:
+    rows: Dataset = dataset("head rule", [{"y": row_height, "x": 0, "x2": total}])
+    return alt.Chart(rows).mark_rule().encode(x=_x(), x2=alt.X2("x2:Q"), y=_y())
+
+
+def _x() -> alt.X:
+    return alt.X("x:Q", scale=None, axis=None)
+
+
+def _y() -> alt.Y:
+    return alt.Y("y:Q", scale=None, axis=None)
