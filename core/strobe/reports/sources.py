@@ -13,6 +13,7 @@ from ..storage.sql import filled, literal
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..workspace import Workspace
     from .cards import Card
     from .view import View
 
@@ -43,12 +44,12 @@ def python_of(card: Card, cursor: Mapping[str, Any]) -> str:
     options = {"slots": dict(view.slots), "follow": list(view.follow), "sql": view.sql, **places}
     words = [renderer, repr(str(view.cursor["run"])), *([repr(view.table)] if view.table else [])]
     words += [f"{name}={value!r}" for name, value in options.items() if value or name in places]
-    return _three(view, f"workspace.view({', '.join(words)}).chart")
+    return _three(view.workspace, f"workspace.view({', '.join(words)}).chart")
 
 
-def python_of_rows(card: Card, sql: str) -> str:
+def python_of_rows(workspace: Workspace, sql: str) -> str:
     """Three lines for a notebook that give the rows of a query."""
-    return _three(card.looking({}), f"workspace.sql({sql!r})")
+    return _three(workspace, f"workspace.sql({sql!r})")
 
 
 def rows_of(card: Card, cursor: Mapping[str, Any]) -> pd.DataFrame:
@@ -80,8 +81,8 @@ def _text(value: Any) -> Any:
     return json.dumps(value.tolist()) if hasattr(value, "tolist") else value
 
 
-def _three(view: View, last: str) -> str:
-    return f"from strobe import Workspace\nworkspace = Workspace({str(view.workspace.root.resolve())!r})\n{last}"
+def _three(workspace: Workspace, last: str) -> str:
+    return f"from strobe import Workspace\nworkspace = Workspace({str(workspace.root.resolve())!r})\n{last}"
 
 
 def _query(table: str, conditions: list[str]) -> str:
