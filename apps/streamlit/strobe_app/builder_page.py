@@ -15,10 +15,10 @@ from strobe_app import builder_outline, builder_panel, cursor, sidebar
 from strobe_app.desk import Desk, Taken, free_name, opened
 
 LOOK = """<style>
-.st-key-builder-outline button { justify-content: flex-start; min-height: 28px; padding: 2px 8px; text-align: left; }
+.st-key-builder-outline button { min-height: 28px; padding: 2px 8px; }
+.st-key-builder-outline button, .st-key-builder-outline button div { justify-content: flex-start; text-align: left; }
 .st-key-builder-outline [data-testid="stVerticalBlock"] { gap: 2px; }
 .st-key-builder-yaml textarea { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: 12.5px; line-height: 1.45; white-space: pre; }
-.st-key-builder-preview [data-testid="stVegaLiteChart"] { overflow-x: auto; }
 </style>"""
 OUTLINE, EDITOR = 250, 668
 """Widths, px: what fits beside a sidebar at 1280, the card of half a page."""

@@ -43,7 +43,7 @@ def show(workspace: Workspace, run: Run, desk: Desk, looking: Mapping[str, Any])
 
 
 def _preview(card: Card, cursor: Mapping[str, Any]) -> None:
-    with st.container(border=True, key="builder-preview", gap="xsmall"):
+    with st.container(border=True, key="card-builder", gap="xsmall"):
         st.markdown(f"**{card.title}**")
         if card.how_to_read:
             st.caption(card.how_to_read)
@@ -133,7 +133,7 @@ def _slots(desk: Desk, panel: Panel, renderer: type[Renderer], schema: TableSche
             options = ["", *columns_for(want, schema)]
 
             def words(name: str, slot: str = slot) -> str:
-                return name or ("choose for me" if panel.slots.get(slot) else f"{bound.get(slot, 'none')} (found)")
+                return name or ("find one" if panel.slots.get(slot) else f"{bound[slot]} (found)" if slot in bound else "none")
 
             def take(name: str, slot: str = slot) -> None:
                 rest = {k: v for k, v in panel.slots.items() if k != slot}

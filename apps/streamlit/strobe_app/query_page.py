@@ -23,9 +23,8 @@ from strobe_app.look import theme
 
 LOOK = """<style>
 .st-key-query-text textarea { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: 13px; line-height: 1.5; }
-.st-key-query-chart [data-testid="stVegaLiteChart"] { overflow-x: auto; }
 </style>"""
-FIRST = "select step, train_loss, test_loss\nfrom metrics\nwhere run = $run\norder by step"
+FIRST = "select step, train_loss, test_loss\nfrom metrics\nwhere run = $run and test_loss is not null\norder by step"
 TEXT = "query text"
 BUILDER = "the builder"
 
@@ -118,7 +117,7 @@ def _answered(workspace: Workspace, run: Run, cursor: Mapping[str, Any], answer:
         st.warning(drawing.problem, icon=":material/info:")
         st.code(python_of_rows(workspace, sql), language="python")
         return
-    with st.container(border=True, key="query-chart"):
+    with st.container(border=True, key="card-query"):
         st.vega_lite_chart(panels.for_streamlit(drawing), theme=None, width="content", key="query chart")
     st.caption("The same in a notebook")
     st.code(python_of(card, cursor), language="python", wrap_lines=True)
@@ -146,7 +145,7 @@ def _panel(workspace: Workspace, names: list[str], answer: Answer, sql: str) -> 
         slots = {}
         for slot, want in renderer.slots.items():
             options = ["", *columns_for(want, answer.schema)]
-            found = f"{bound.get(slot, 'none')} (found)"
+            found = f"{bound[slot]} (found)" if slot in bound else "none"
             slots[slot] = st.selectbox(f"{slot}: column", options, key=f"{key} {name} {slot}", format_func=lambda c, f=found: c or f, width=190)
     with st.expander("Settings"):
         form = forms.show(renderer, f"query {name}", sweep=False)
