@@ -111,19 +111,19 @@ def test_every_starting_report_can_be_opened(small) -> None:
 def builder_script() -> None:
     import sys
 
-    from strobe import Workspace
     from strobe_app import builder_page
+    from strobe_app.routes import frames_of
 
-    builder_page.show(Workspace(sys.argv[-1]))
+    builder_page.show(frames_of(sys.argv[-1]).workspace)
 
 
 def query_script() -> None:
     import sys
 
-    from strobe import Workspace
     from strobe_app import query_page
+    from strobe_app.routes import frames_of
 
-    query_page.show(Workspace(sys.argv[-1]))
+    query_page.show(frames_of(sys.argv[-1]).workspace)
 
 
 @pytest.fixture
@@ -200,13 +200,13 @@ def test_panels_are_moved_resized_copied_removed_and_it_is_all_undone(page, smal
     write(app, "Title", "Mine")
     write(app, "Stays at", "step=5")
     assert on_desk(app).report.sections[1].panels[0].cursor == {"step": 5}
-    edits = len(on_desk(app).history.past)
-    for _ in range(edits):
-        click(app, "Undo")
+    assert on_desk(click(app, "Undo")).report.sections[1].panels[0].cursor == {}
+    while on_desk(app).history.past:
+        on_desk(app).undo()
     assert on_desk(app).report == start
-    for _ in range(edits):
-        click(app, "Redo")
-    assert on_desk(app).report.sections[1].panels[0].title == "Mine"
+    while on_desk(app).history.undone:
+        on_desk(app).redo()
+    assert on_desk(said(app.run())).report.sections[1].panels[0].title == "Mine"
     click(app, "Save start")
     assert load(file_of(workspace, "start")) == on_desk(app).report
 

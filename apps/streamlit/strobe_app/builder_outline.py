@@ -48,7 +48,7 @@ def _add_section(desk: Desk) -> None:
 
 
 def _results(workspace: Workspace, run: Run, desk: Desk) -> None:
-    tables = stored_tables(workspace, run)
+    tables = results_of(workspace, run)
     if not tables:
         st.info(f"Run {run.name} has no results yet: `strobe analyze {run.name}` computes them.")
         return
@@ -63,6 +63,16 @@ def _results(workspace: Workspace, run: Run, desk: Desk) -> None:
     st.button("Add the panel", on_click=add, args=(desk, panel_of(workspace, renderer, table)), icon=":material/add:", width="stretch")
     with st.expander(f"{len(schema.columns)} columns"):
         _columns(schema)
+
+
+def results_of(workspace: Workspace, run: Run) -> list[str]:
+    """Tables with results of a run, looked up again when a folder of them has changed: a page runs again at every click."""
+    folders = sorted(workspace.root.glob(f"results/*/{run.name}/*"))
+    state = (str(workspace.root), run.name, *((str(f), f.stat().st_mtime_ns) for f in folders))
+    kept = st.session_state.get("builder results")
+    if kept is None or kept[0] != state:
+        st.session_state["builder results"] = kept = (state, stored_tables(workspace, run))
+    return kept[1]  # type: ignore[no-any-return]
 
 
 def _columns(schema: TableSchema) -> None:

@@ -15,7 +15,7 @@ from strobe.reports import edit
 from strobe.reports.cards import Card, cards_of, choices, resolve, title_of
 from strobe.reports.model import COLUMNS, Compare, Repeat
 from strobe.reports.offer import columns_for, offered
-from strobe.reports.report import Panel, Report, Section, stored_tables
+from strobe.reports.report import Panel, Report, Section
 from strobe.runs.run import Run
 from strobe.schema import TableSchema
 from strobe.storage.sql import ask
@@ -92,7 +92,7 @@ def _form(workspace: Workspace, run: Run, desk: Desk, panel: Panel, cursor: Mapp
     names = offered(workspace.registry, schema, table) if schema.columns else []
     with st.container(horizontal=True, gap="small"):
         if not panel.sql:
-            tables = list(dict.fromkeys([*stored_tables(workspace, run), *filter(None, [table])]))
+            tables = list(dict.fromkeys([*builder_outline.results_of(workspace, run), *filter(None, [table])]))
             _select(desk, "Result of the panel", tables, table, lambda t: _draw(workspace, run, desk, t, ""), width=250)
         options = [*dict.fromkeys([*names, panel.renderer])]
         _select(desk, "Renderer", options, panel.renderer, lambda name: _draw(workspace, run, desk, table, name, panel.sql), width=230)
