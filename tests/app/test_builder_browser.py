@@ -78,12 +78,19 @@ def page(chromium: str) -> Iterator[Page]:
     assert problems == []
 
 
+def still(page: Page) -> None:
+    """Wait until Streamlit has nothing left to run."""
+    page.wait_for_timeout(100)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=PATIENCE)
+
+
 def chosen(page: Page, label: str, option: str) -> None:
     """Choose in a list: typing finds the option."""
     box = page.get_by_role("combobox", name=label, exact=False).first
     box.click()
     box.fill(option)
     page.get_by_role("option", name=option, exact=True).first.click()
+    still(page)
 
 
 def has(page: Page, *panels: str) -> None:
@@ -101,7 +108,7 @@ def yaml(page: Page) -> str:
 
 
 def test_a_report_is_built_changed_undone_kept_and_drawn_the_same_by_the_command_line(page: Page, address: str, small, site: Path) -> None:
-    workspace, run = small
+    workspace, _ = small
     page.goto(f"{address}/builder?step=10")
     for result, renderer in (
         ("weight_norms", "norms_over_steps"),
@@ -111,10 +118,10 @@ def test_a_report_is_built_changed_undone_kept_and_drawn_the_same_by_the_command
         ("activation_maps", "neuron_map"),
     ):
         chosen(page, "Result", result)
-        page.locator(f".st-key-builder-renderer-{result}").wait_for(timeout=PATIENCE)
         chosen(page, "Drawn as", renderer)
         page.get_by_role("button", name="Add the panel").click()
         expect(page.get_by_role("textbox", name="YAML")).to_have_value(re.compile(renderer), timeout=PATIENCE)
+        still(page)
     has(page, "Norms over steps", "Weight norms", "Participation ratio", "Phase table", "Neuron map")
     page.get_by_role("button", name="Up").click()
     has(page, "Norms over steps", "Weight norms", "Participation ratio", "Neuron map", "Phase table")
