@@ -21,7 +21,7 @@ ANALYZERS = ["weight_norms", "activation_maps", "attention_maps", "key_frequenci
 PANELS = [
     Panel(renderer="loss_curves"),
     Panel(renderer="norms_over_steps", settings={"height": 150}),
-    Panel(renderer="attention_map"),
+    Panel(renderer="attention_map", width=4),
     Panel(renderer="neuron_map", cursor={"step": 5}),
     Panel(renderer="phase_table"),
     Panel(renderer="distribution", table="weight_norms", slots={"x": "frobenius"}),
@@ -35,7 +35,9 @@ CURSOR = {"run": "small", "step": 12, "layer": 0, "head": 1, "neuron": 3, "split
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory):
-    return small_workspace(tmp_path_factory.mktemp("sources") / "workspace", ANALYZERS)
+    workspace, run = small_workspace(tmp_path_factory.mktemp("sources") / "workspace", ANALYZERS)
+    small_workspace(workspace.root, ["weight_norms"], name="other")
+    return workspace, run
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +139,20 @@ def test_lines_may_be_of_runs_when_a_panel_asks_for_it(small) -> None:
     (card,) = cards_of(resolve(small[0], Report(title="x", sections=[Section(title="y", panels=[panel])]), small[1]))
     assert card.looking({}).frame.slots["color"] == "run"
     assert card.footnote == "line_over_steps of a query of metrics"
+
+
+@pytest.mark.parametrize("mode", ["grid", "difference"])
+def test_a_panel_of_several_runs_has_the_rows_of_each(small, mode: str) -> None:
+    panel = Panel(renderer="table", table="weight_norms", compare=mode)
+    report = Report(title="x", runs=["small", "other"], sections=[Section(title="y", panels=[panel])])
+    (card,) = cards_of(resolve(small[0], report, small[1]))
+    sql = sql_of(card, CURSOR)
+    found = small[0].sql(sql)
+    assert (set(found["run"]), set(found["step"]), sql.count("-- drawn as")) == ({"small", "other"}, {10}, 1)
+    if mode == "grid":
+        equal(found, rows_of(card, CURSOR).drop(columns="aligned"))
+    known: dict[str, object] = {}
+    lines = python_of(card, CURSOR).splitlines()
+    exec("\n".join(lines[:2]), known)
+    with charts.use(charts.LIGHT):
+        assert parted(eval(lines[2], known).to_dict()).datasets == card.draw(CURSOR).datasets

@@ -18,7 +18,7 @@ from strobe import StrobeError, Workspace
 from strobe.reports.bookmarks import bookmarks, keep, remove
 from strobe.reports.screen import colours
 
-from . import routes
+from . import downloads, routes
 from .frames import Frames
 
 NAMES = ("step", "layer", "head", "neuron", "frequency", "input")
@@ -75,6 +75,7 @@ def described(frames: Frames, run: str, report: str, theme: str) -> dict[str, An
         "scene": routes.script("scene")[0],
         "watch": routes.STAMP,
         "marks": frames.stamp(run, report)["marks"],
+        "doors": {"rows": downloads.ROWS, "source": downloads.SOURCE},
         "query": {"run": run, "report": report, "theme": theme},
         "address": {"run": run, "report": report},
     }

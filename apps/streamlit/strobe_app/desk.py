@@ -21,16 +21,16 @@ class Taken(StrobeError):
 
 @dataclass
 class Desk:
-    """The report that is edited.
+    """The report that is edited, and which part of it is looked at.
 
     `name`: under which it is kept in the workspace, "" until it is; `text`: its YAML, also while it has mistakes (`problems`), which leave the report
-    as it was; `chosen`: the panel or the section that is looked at; `revision`: changes whenever what the widgets show changes under them.
+    as it was; `chosen`: a panel, a section, or () for the report itself; `revision`: changes whenever what the widgets show changes under them.
     """
 
     history: History
     text: str
     name: str = ""
-    chosen: At | Holder | None = None
+    chosen: At | Holder = ()
     problems: list[str] = field(default_factory=list)
     revision: int = 0
     on_disk: str | None = None
@@ -54,7 +54,7 @@ class Desk:
 
     def do(self, report: Report, chosen: At | Holder | None = None, *, typed_in_form: bool = False) -> None:
         """Another report. Text with mistakes stays as it was typed. `typed_in_form`: the widgets show it already."""
-        self._become(self.history.do(report), chosen if chosen is not None else self.chosen)
+        self._become(self.history.do(report), self.chosen if chosen is None else chosen)
         self.revision -= typed_in_form
 
     def undo(self) -> None:
@@ -79,7 +79,7 @@ class Desk:
         """Give up text with mistakes for the report as it is."""
         self.text, self.problems = as_yaml(self.report), []
 
-    def _become(self, history: History, chosen: At | Holder | None) -> None:
+    def _become(self, history: History, chosen: At | Holder) -> None:
         changed = history.now != self.history.now
         self.history = history
         if changed and not self.problems:
@@ -138,10 +138,10 @@ def free_name(workspace: Workspace, run: str, wanted: str) -> str:
     return name
 
 
-def _nearest(report: Report, chosen: At | Holder | None) -> At | Holder | None:
-    """A panel or section that is there: the chosen one, else one before it, else what there is."""
+def _nearest(report: Report, chosen: At | Holder) -> At | Holder:
+    """A part that is there: the chosen one, else the panel before it, else the first one, else the report."""
     places, holders = edit.places(report), edit.holders(report)
-    if chosen is None or chosen in places or chosen in holders:
+    if chosen == () or chosen in places or chosen in holders:
         return chosen
     before = [at for at in places if at <= chosen]
-    return before[-1] if before else (places or holders or [None])[0]
+    return before[-1] if before else [*places, *holders, ()][0]

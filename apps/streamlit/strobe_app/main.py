@@ -12,9 +12,10 @@ from strobe.reports.moments import events_of
 from strobe.reports.report import Report, default_report, find
 from strobe.runs.labels import unarchived
 from strobe.runs.run import Run
-from strobe_app import board, cursor, panels, runs_page, sidebar
+from strobe_app import board, builder_page, cursor, panels, query_page, runs_page, sidebar
 from strobe_app.folder import workspace_folder
 from strobe_app.gallery import Gallery
+from strobe_app.look import theme
 from strobe_app.routes import frames_of
 
 LOOK = """<style>
@@ -36,7 +37,9 @@ def main() -> None:
     # no icons: Streamlit makes a favicon of a page's icon, and fetches it from the network
     report = st.Page(_report_page, title="Report", default=True)
     runs = st.Page(lambda: _said(lambda workspace: runs_page.show(workspace, report)), title="Runs", url_path="runs")
-    st.navigation([report, runs]).run()
+    builder = st.Page(lambda: _said(lambda workspace: builder_page.show(workspace, report)), title="Builder", url_path="builder")
+    query = st.Page(lambda: _said(lambda workspace: query_page.show(workspace, builder)), title="Query", url_path="query")
+    st.navigation([report, builder, query, runs]).run()
 
 
 def _report_page() -> None:
@@ -76,7 +79,7 @@ def board_page(workspace: Workspace, run: Run, report: str) -> None:
         st.error(page.problem)
     _head(workspace, run, page.report, page.groups)
     cursor.to_address({"run": run.name, "report": report, **board.looking()})
-    board.show(frames, run.name, report, _theme())
+    board.show(frames, run.name, report, theme())
     with st.sidebar:
         sidebar.sign(workspace)
     st.caption(signed(workspace, run))
@@ -95,7 +98,7 @@ def plain_page(workspace: Workspace, run: Run, report: str) -> None:
     _head(workspace, run, chosen, groups)
     plain = {"board": "0"} if st.query_params.get("board") == "0" else {}
     cursor.to_address({"run": run.name, "report": report, "step": step, **coordinates, **plain})
-    panels.show(workspace, groups, {"run": run.name, "step": step, **coordinates}, _theme(), _gallery())
+    panels.show(workspace, groups, {"run": run.name, "step": step, **coordinates}, theme(), _gallery())
     st.caption(signed(workspace, run))
 
 
@@ -126,13 +129,8 @@ def _report(workspace: Workspace, name: str, run: Run) -> Report:
 
 
 def _look() -> str:
-    look = charts.theme(_theme())["usermeta"]["strobe"]
+    look = charts.theme(theme())["usermeta"]["strobe"]
     return LOOK.format(card=look["palette"]["card"], border=look["card"]["border"])
-
-
-def _theme() -> str:
-    """The theme of the charts follows the page's."""
-    return charts.DARK if st.context.theme.type == "dark" else charts.LIGHT
 
 
 def workspace_at(folder: str) -> Workspace:

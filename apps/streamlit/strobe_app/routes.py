@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from strobe import StrobeError, Workspace, charts
 
+from . import downloads
 from .frames import Answer, Frames, Stale
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def routes(folder: str) -> list[Route]:
 
     serving[:] = [folder]
     answers = [Route(f"/{FRAMES}/{{stamp}}", _answering(folder)), Route(f"/{STAMP}", _stamping(folder))]
-    return [*answers, *(Route(f"/{script(name)[0]}", _sending(name)) for name in SCRIPTS)]
+    return [*answers, *(Route(f"/{script(name)[0]}", _sending(name)) for name in SCRIPTS), *downloads.routes(lambda: frames_of(folder))]
 
 
 def _answering(folder: str) -> Callable[[Request], Response]:

@@ -209,12 +209,17 @@ def parted(spec: Mapping[str, Any]) -> Drawing:
     return Drawing(json.loads(text), datasets)
 
 
+def title_of(panel: Panel) -> str:
+    """Its own title, or one made of the table or the renderer."""
+    return panel.title or words(panel.table or (panel.sql and "query") or panel.renderer)
+
+
 # --- one panel ---------------------------------------------------------------------------------------------------------------------------------
 
 
 def _card(company: Companions, number: int, panel: Panel) -> Card:
     workspace, run = company.workspace, company.run
-    card = Card(number, panel, panel.title or words(panel.table or (panel.sql and "query") or panel.renderer), panel.how_to_read, None)
+    card = Card(number, panel, title_of(panel), panel.how_to_read, None)
     try:
         plugin = installed(workspace, company.report, panel)
         renderer = fitted(workspace.renderer(plugin.name, panel.settings), panel)

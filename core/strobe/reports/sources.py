@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from ..storage.sql import filled, literal
+from .compare import pair
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..workspace import Workspace
     from .cards import Card
     from .view import View
 
@@ -21,7 +23,7 @@ TYPES = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 
 
 def sql_of(card: Card, cursor: Mapping[str, Any]) -> str:
-    """A query for `Workspace.sql` that gives the rows a panel draws at a cursor; tables that are read besides come as comments.
+    """A query for `Workspace.sql` that gives the rows a panel draws at a cursor; what else it reads or does with them stands in comments.
 
     Raises `StrobeError` when the panel has no rows, and for a pinned probe: views are of the default one.
     """
@@ -31,24 +33,34 @@ def sql_of(card: Card, cursor: Mapping[str, Any]) -> str:
     table, *others = card.tables
     if view.cursor.get("probe"):
         raise UsageError(f"no SQL: views are of the default probe, and this panel is of {view.cursor['probe']!r}")
-    also = [f"-- and, whole: {_query(other, _of_run(view, other))}" for other in others]
-    return "\n".join([_query(table, [*_of_run(view, table), *_at_step(view, table), *_at_coordinates(view)]), *also])
+    also = [f"-- and, whole: {_query(other, _of_run(view, other, str(view.cursor['run'])))}" for other in others]
+    if view.shown is not None:
+        also.append(f"-- drawn as {view.shown.mode.replace('_', ' ')}, aligned by {view.shown.align}")
+    return "\n".join([_query(table, [*_at_runs(view, table), *_at_coordinates(view)]), *also])
 
 
 def python_of(card: Card, cursor: Mapping[str, Any]) -> str:
     """Three lines for a notebook that draw a panel at a cursor."""
-    view, panel = card.looking(cursor), card.panel
-    renderer = f"workspace.renderer({panel.renderer!r}, {panel.settings!r})" if panel.settings else repr(panel.renderer)
-    places = {name: value for name, value in view.cursor.items() if name in ("step", *card.at, *panel.cursor) and name != "run" and value is not None}
-    options = {"slots": dict(view.slots), "follow": list(view.follow), "sql": view.sql, **places}
+    view, name = card.looking(cursor), card.panel.renderer
+    own, settings = type(view.renderer)().model_dump(mode="json"), view.renderer.model_dump(mode="json")
+    changed = {k: v for k, v in settings.items() if v != own[k]}
+    renderer = f"workspace.renderer({name!r}, {changed!r})" if changed else repr(name)
+    places = {k: v for k, v in view.cursor.items() if k in ("step", *card.at, *card.panel.cursor) and k != "run" and v is not None}
+    options = {"slots": dict(view.slots), "follow": list(view.follow), "sql": view.sql, **_comparison(view)}
     words = [renderer, repr(str(view.cursor["run"])), *([repr(view.table)] if view.table else [])]
-    words += [f"{name}={value!r}" for name, value in options.items() if value or name in places]
-    return _three(view, f"workspace.view({', '.join(words)}).chart")
+    words += [f"{k}={v!r}" for k, v in {**{k: v for k, v in options.items() if v}, **places}.items()]
+    return _three(view.workspace, f"workspace.view({', '.join(words)}).chart")
 
 
-def python_of_rows(card: Card, sql: str) -> str:
+def _comparison(view: View) -> dict[str, Any]:
+    if view.shown is None:
+        return {}
+    return {"compare": view.shown.mode, "runs": [*view.shown.runs, *view.shown.left_out], "align": view.shown.align}
+
+
+def python_of_rows(workspace: Workspace, sql: str) -> str:
     """Three lines for a notebook that give the rows of a query."""
-    return _three(card.looking({}), f"workspace.sql({sql!r})")
+    return _three(workspace, f"workspace.sql({sql!r})")
 
 
 def rows_of(card: Card, cursor: Mapping[str, Any]) -> pd.DataFrame:
@@ -80,25 +92,35 @@ def _text(value: Any) -> Any:
     return json.dumps(value.tolist()) if hasattr(value, "tolist") else value
 
 
-def _three(view: View, last: str) -> str:
-    return f"from strobe import Workspace\nworkspace = Workspace({str(view.workspace.root.resolve())!r})\n{last}"
+def _three(workspace: Workspace, last: str) -> str:
+    return f"from strobe import Workspace\nworkspace = Workspace({str(workspace.root.resolve())!r})\n{last}"
 
 
 def _query(table: str, conditions: list[str]) -> str:
     return f"select * from {table}" + (f" where {' and '.join(conditions)}" if conditions else "")
 
 
-def _of_run(view: View, table: str) -> list[str]:
+def _of_run(view: View, table: str, run: str) -> list[str]:
     """Tables that look at all runs together are not cut at one."""
     cls = None if table == "metrics" else view.workspace.registry.analyzer(table)
     whole = cls is not None and (cls.scope == "runs" or "run" not in cls.engine_columns())
-    return [] if whole else [f"run = {literal(str(view.cursor['run']))}"]
+    return [] if whole else [f"run = {literal(run)}"]
 
 
-def _at_step(view: View, table: str) -> list[str]:
+def _at_runs(view: View, table: str) -> list[str]:
+    """Of one run at its step; of several, each at its own."""
+    if view.shown is None:
+        return [*_of_run(view, table, str(view.cursor["run"])), *_at_step(view, table, view.cursor)]
+    steps = view.shown.steps(view.cursor)
+    names = pair(view.shown, view.cursor) if view.shown.mode == "difference" else view.shown.runs
+    each = [[*_of_run(view, table, run), *_at_step(view, table, {**view.cursor, "run": run, "step": steps[run]})] for run in names]
+    return [f"({' or '.join(' and '.join(conditions) for conditions in each)})"] if all(each) else []
+
+
+def _at_step(view: View, table: str, cursor: Mapping[str, Any]) -> list[str]:
     if "step" in view.renderer.over:
         return []
-    step = view.workspace.step_shown(table, view.cursor)
+    step = view.workspace.step_shown(table, cursor)
     return [] if step is None else [f"(step = {step} or step is null)"]
 
 

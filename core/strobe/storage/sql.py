@@ -128,6 +128,11 @@ def table(workspace: Workspace, name: str) -> Any:
     return pa.concat_tables([_plain(p) for p in parts], promote_options="permissive")
 
 
+def tables_here(workspace: Workspace) -> list[str]:
+    """What a query can name."""
+    return [*OWN, *sorted(_stored(workspace))]
+
+
 def _stored(workspace: Workspace) -> set[str]:
     """Analyzers that have results, by the names of their folders."""
     root = workspace.store.root
@@ -203,7 +208,7 @@ def _said(error: Exception) -> str:
 
 
 def _tables(workspace: Workspace) -> str:
-    return f"tables here: {', '.join([*OWN, *sorted(_stored(workspace))])}"
+    return f"tables here: {', '.join(tables_here(workspace))}"
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -1,5 +1,6 @@
 // One card: mounted once, its rows swapped when the cursor moves, its marks clickable, its data listed when asked for.
 import { Chart } from "./chart.js";
+import { openDoors } from "./doors.js";
 import { picked, pickedNear, stepAt, stepPlots } from "./pick.js";
 import { sceneClass } from "./scenes.js";
 import { store } from "./store.js";
@@ -173,6 +174,7 @@ export class Panel {
   // The data behind the chart, as tables.
   list() {
     if (!this.details.open || !this.shown) return;
+    openDoors(this);
     const sets = Object.entries(this.shown.datasets ?? {}).filter(([name, [, rows]]) => !/^(cursor|room|axes|ramp)/.test(name) && rows.length);
     this.details.querySelector(".rows").replaceChildren(...sets.map(([name, [, rows]]) => table(name, rows)));
   }

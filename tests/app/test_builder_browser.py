@@ -1,0 +1,194 @@
+"""The builder and the query page in a real browser: a report made by hand, kept, read again, and drawn the same by the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import fake_install
+import pandas as pd
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+from small import small_workspace
+
+from strobe.reports.cards import cards_of, resolve
+from strobe.reports.report import Panel, Report, Section, file_of, load, save
+
+pytestmark = pytest.mark.browser
+ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
+PATIENCE = 30_000
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    fake_install.install(Path(__file__).parents[1] / "plugins" / "strobe-participation", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, site: Path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(site))
+        yield small_workspace(tmp_path_factory.mktemp("building") / "workspace", ["weight_norms", "activation_maps", "phases", "participation_ratio"])
+    sys.modules.pop("strobe_participation", None)
+
+
+@pytest.fixture(scope="module")
+def address(small, site: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))}
+    child = subprocess.Popen([sys.executable, "-c", START, str(small[0].root), str(port)], env=environment, cwd=site)
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2).close()
+                break
+            except OSError:
+                assert child.poll() is None, "the app ended"
+                time.sleep(0.2)
+        yield f"http://localhost:{port}"
+    finally:
+        child.terminate()
+        child.wait(20)
+
+
+@pytest.fixture(scope="module")
+def page(chromium: str) -> Iterator[Page]:
+    """A tab that fails when a script of it fails."""
+    problems: list[str] = []
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=ARGUMENTS.split())
+        tab = browser.new_page(viewport={"width": 1920, "height": 1300})
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        yield tab
+        browser.close()
+    assert problems == []
+
+
+def still(page: Page) -> None:
+    """Wait until Streamlit has nothing left to run."""
+    page.wait_for_timeout(100)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=PATIENCE)
+
+
+def chosen(page: Page, label: str, option: str) -> None:
+    """Choose in a list: typing finds the option."""
+    box = page.get_by_role("combobox", name=label, exact=False).first
+    box.click()
+    box.fill(option)
+    page.get_by_role("option", name=option, exact=True).first.click()
+    still(page)
+
+
+def has(page: Page, *panels: str) -> None:
+    """The outline shows these panels, in this order."""
+    page.wait_for_function(
+        """names => JSON.stringify([...document.querySelectorAll(".st-key-builder-outline [class*='st-key-builder-at'] button")]
+            .map(b => b.innerText.trim()).filter(t => /^\\d/.test(t)).map(t => t.replace(/^\\d+\\s+/, ""))) === JSON.stringify(names)""",
+        arg=list(panels),
+        timeout=PATIENCE,
+    )
+
+
+def yaml(page: Page) -> str:
+    return page.get_by_role("textbox", name="YAML").input_value()
+
+
+def test_a_report_is_built_changed_undone_kept_and_drawn_the_same_by_the_command_line(page: Page, address: str, small, site: Path) -> None:
+    workspace, _ = small
+    page.goto(f"{address}/builder?step=10")
+    for result, renderer in (
+        ("weight_norms", "norms_over_steps"),
+        ("weight_norms", "distribution"),
+        ("participation_ratio", "line_over_steps"),
+        ("phases", "phase_table"),
+        ("activation_maps", "neuron_map"),
+    ):
+        chosen(page, "Result", result)
+        chosen(page, "Drawn as", renderer)
+        page.get_by_role("button", name="Add the panel").click()
+        expect(page.get_by_role("textbox", name="YAML")).to_have_value(re.compile(renderer), timeout=PATIENCE)
+        still(page)
+    has(page, "Norms over steps", "Weight norms", "Participation ratio", "Phase table", "Neuron map")
+    page.get_by_role("button", name="Up").click()
+    has(page, "Norms over steps", "Weight norms", "Participation ratio", "Neuron map", "Phase table")
+    page.get_by_role("slider", name="Width").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("textbox", name="YAML")).to_have_value(re.compile("width: 7"), timeout=PATIENCE)
+    page.get_by_role("button", name="2 Weight norms").click()
+    page.get_by_role("button", name="Remove").click()
+    has(page, "Norms over steps", "Participation ratio", "Neuron map", "Phase table")
+    page.get_by_role("button", name="Undo").click()
+    has(page, "Norms over steps", "Weight norms", "Participation ratio", "Neuron map", "Phase table")
+    page.get_by_role("textbox", name="Name", exact=True).fill("built")
+    page.get_by_role("textbox", name="Name", exact=True).press("Enter")
+    page.get_by_role("button", name="Save as").click()
+    expect(page.get_by_text("Saved as reports/built.yaml")).to_be_visible(timeout=PATIENCE)
+    page.goto(f"{address}/builder?step=10&report=built")
+    has(page, "Norms over steps", "Weight norms", "Participation ratio", "Neuron map", "Phase table")
+    text = yaml(page).replace("title: New report", "title: Edited by hand\ndescription: in the YAML")
+    page.get_by_role("textbox", name="YAML").fill(text)
+    page.get_by_role("textbox", name="YAML").press("Control+Enter")
+    expect(page.get_by_role("button", name="Edited by hand")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Save built").click()
+    expect(page.get_by_text("Saved as reports/built.yaml")).to_be_visible(timeout=PATIENCE)
+    report = load(file_of(workspace, "built"))
+    assert (report.title, len(report.panels), report.panels[3].width) == ("Edited by hand", 5, 7)
+    _drawn_the_same(page, address, small, site, report)
+
+
+def _drawn_the_same(page: Page, address: str, small, site: Path, report: Report) -> None:
+    """What the board shows is what the command line draws."""
+    workspace, run = small
+    page.goto(f"{address}/?report=built&run={run.name}&step=10")
+    page.wait_for_function("window.strobe?.board?.panels.length === 5", timeout=PATIENCE)
+    page.wait_for_function("document.querySelector('.strobe.board [data-step=\"10\"]')", timeout=PATIENCE)
+    shown = page.evaluate("window.strobe.board.panels.map(p => [window.strobe.board.frames.spec(p.shown.spec), p.shown.datasets])")
+    for card, (spec, datasets) in zip(cards_of(resolve(workspace, report, run)), shown, strict=True):
+        drawing = card.draw({"run": run.name, "step": 10, "neuron": 0})
+        assert not drawing.problem
+        assert spec == json.loads(json.dumps(drawing.spec))
+        assert {name: rows for name, (_, rows) in datasets.items()} == json.loads(json.dumps(drawing.datasets, default=str))
+
+
+def test_a_panel_of_the_board_opens_its_sql_its_python_and_its_files(page: Page, address: str, small) -> None:
+    workspace, run = small
+    save(Report(title="Doors", sections=[Section(title="S", panels=[Panel(renderer="table", table="weight_norms")])]), file_of(workspace, "doors"))
+    page.goto(f"{address}/?report=doors&run={run.name}&step=10")
+    page.locator("#card-1 summary").click(timeout=PATIENCE)
+    sql = page.locator("#card-1 pre[data-language=sql]")
+    expect(sql).to_contain_text("select * from weight_norms where run = 'small' and (step = 10 or step is null)", timeout=PATIENCE)
+    expected = workspace.sql(sql.inner_text())
+    known: dict[str, object] = {}
+    exec(page.locator("#card-1 pre[data-language=python]").inner_text().replace("workspace.view", "view = workspace.view"), known)
+    assert known["view"].to_dict()
+    for format_, read in (("CSV", pd.read_csv), ("Parquet", pd.read_parquet)):
+        with page.expect_download(timeout=PATIENCE) as download:
+            page.locator("#card-1 .doors a", has_text=format_).click()
+        rows = read(BytesIO(Path(download.value.path()).read_bytes()))
+        assert rows["frobenius"].tolist() == pytest.approx(expected["frobenius"].tolist())
+        assert download.value.suggested_filename == f"small-1-table-step10.{format_.lower()}"
+
+
+def test_the_query_page_draws_a_result(page: Page, address: str) -> None:
+    page.goto(f"{address}/query?step=10")
+    page.get_by_role("textbox", name="SQL").fill("select step, parameter, ratio from participation_ratio where run = $run")
+    page.get_by_role("textbox", name="SQL").press("Control+Enter")
+    expect(page.locator(".st-key-card-query .vega-embed :is(canvas, svg)").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("from participation_ratio").last).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("textbox", name="SQL").fill("drop table participation_ratio")
+    page.get_by_role("textbox", name="SQL").press("Control+Enter")
+    expect(page.get_by_text("DROP is refused")).to_be_visible(timeout=PATIENCE)
