@@ -123,6 +123,10 @@ def test_data_are_listed_when_asked_for(page) -> None:
     assert not app.exception
     (table,) = app.dataframe
     assert list(table.value["neuron"]) == [0]
+    assert [d.proto.label for d in app.get("download_button")] == ["CSV", "Parquet"]
+    sql, python = (c.value for c in app.code)
+    assert sql.startswith("select * from activation_maps where run = 'small' and (step = 10 or step is null)")
+    assert python.splitlines()[2].startswith("workspace.view('neuron_map', 'small', step=10")
 
 
 def test_an_empty_workspace_says_what_to_type(page, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from strobe import StrobeError
 from strobe.reports.cards import Card
-from strobe.reports.sources import TYPES, WRITERS, python_of, rows_of, sql_of
+from strobe.reports.sources import TYPES, WRITERS, file_name, python_of, rows_of, sql_of
 
 from .frames import Frames
 
@@ -71,9 +71,3 @@ def _rows(request: Request, card: Card, cursor: Mapping[str, Any]) -> Response:
         raise ValueError(f"no format {format_!r}; there are {', '.join(WRITERS)}")
     headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{file_name(card, cursor, format_)}"'}
     return Response(WRITERS[format_](rows_of(card, cursor)), media_type=TYPES[format_], headers=headers)
-
-
-def file_name(card: Card, cursor: Mapping[str, Any], format_: str) -> str:
-    """`toy-3-neuron_map-step500.csv`; names from elsewhere in letters that every file system knows."""
-    words = f"{cursor['run']}-{card.number}-{card.panel.renderer.rpartition(':')[2]}-step{cursor.get('step', '')}"
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in words) + f".{format_}"

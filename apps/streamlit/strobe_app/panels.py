@@ -11,6 +11,7 @@ import streamlit as st
 
 from strobe import StrobeError, Workspace
 from strobe.reports.cards import Card, Drawing, Group
+from strobe.reports.sources import TYPES, WRITERS, file_name, python_of, rows_of, sql_of
 
 from . import cursor
 from .gallery import Gallery
@@ -140,9 +141,22 @@ def _picked(key: str, moves: Mapping[str, str]) -> None:
 
 
 def _table(card: Card, looking: Mapping[str, Any]) -> None:
+    """The rows, as files, and how to get them elsewhere."""
     try:
         rows = card.rows(looking)
     except StrobeError as e:
         st.warning(str(e), icon=":material/info:")
         return
     st.dataframe(rows, hide_index=True)
+    with st.container(horizontal=True):
+        for format_, mime in TYPES.items():
+            name = file_name(card, looking, format_)
+            key = f"download-{card.number}-{format_}"
+            st.download_button(
+                format_.upper() if format_ == "csv" else "Parquet", lambda f=format_: WRITERS[f](rows_of(card, looking)), name, mime, key=key
+            )
+    try:
+        st.code(sql_of(card, looking), language="sql", wrap_lines=True)
+    except StrobeError as e:
+        st.caption(str(e))
+    st.code(python_of(card, looking), language="python", wrap_lines=True)

@@ -68,6 +68,12 @@ def rows_of(card: Card, cursor: Mapping[str, Any]) -> pd.DataFrame:
     return card.looking(cursor).frame.data
 
 
+def file_name(card: Card, cursor: Mapping[str, Any], format_: str) -> str:
+    """`toy-3-neuron_map-step500.csv`; names from elsewhere in letters that every file system knows."""
+    words = f"{cursor['run']}-{card.number}-{card.panel.renderer.rpartition(':')[2]}-step{cursor.get('step', '')}"
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in words) + f".{format_}"
+
+
 def as_csv(rows: pd.DataFrame) -> bytes:
     """Rows as CSV; an array is written as JSON."""
     texts = {name: rows[name].map(_text) for name in rows.columns if rows[name].dtype == object}
