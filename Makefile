@@ -9,6 +9,7 @@
 # make frontend        build the board's scripts (core/strobe/page/*.js) from apps/streamlit/frontend; needs node
 # make frontend-check  the same into a temporary folder: they must be the committed ones; part of make test
 # make bench-ui        18 panels: browser time per step of the board, beside plain charts
+# make bench-export    ms and bytes of pictures and frames, beside chart.save; memory from 50 to 500 frames
 # make check-real DATA=DIR   every reference value of a folder of real checkpoints
 # make check-story DATA=DIR  the story of a real run, read off its tables
 
@@ -17,7 +18,7 @@ JOBS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup environment system-packages demo test faults lint docs bench bench-training bench-analyzers check-real check-story bench-ui frontend frontend-check
+.PHONY: setup environment system-packages demo test faults lint docs bench bench-training bench-analyzers check-real check-story bench-ui bench-export frontend frontend-check
 
 setup: environment system-packages
 
@@ -80,6 +81,9 @@ frontend-check: system-packages
 
 bench-ui: environment
 	$(BIN)/python benchmarks/ui.py
+
+bench-export: environment
+	$(BIN)/python benchmarks/export.py
 
 check-real: environment
 	@test -n "$(DATA)" || { echo 'which data? make check-real DATA=path/to/modadd_p113_seed999' >&2; exit 2; }

@@ -22,7 +22,7 @@ from ..reports.moments import events_of
 from ..reports.screen import colours, places
 from ..version import __version__
 from .frames import PLAN, drawing_file, frame_file, paint_all, write_json
-from .labels import Label, label_of, place
+from .labels import Label, label_of, place_lines
 from .movies import ENCODERS, check_mp4
 from .pictures import PAPER, chosen, restyled
 from .places import completed
@@ -244,7 +244,7 @@ class _Drawer:
         cursor = self.film.cursors[i]
         panels = [self._panel(at, card, cursor) for at, card in enumerate(self.film.cards)]
         where = {name: value for name, value in cursor.items() if name != ROUND}
-        return {"lines": [place(self.film.run, where, self.events)], "panels": panels}
+        return {"lines": place_lines(self.film.run, where, self.events), "panels": panels}
 
     def _panel(self, at: int, card: Card, cursor: Mapping[str, Any]) -> dict[str, Any]:
         drawing = flat(self._drawing(at, card, cursor), cursor)

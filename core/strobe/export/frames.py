@@ -71,7 +71,8 @@ class Painter:
         tiles = iter([self._tile(i, panel) for i, panel in enumerate(content["panels"])])
         blocks = [Block(b["title"], "", [next(tiles) for _ in range(b["panels"])]) for b in plan["blocks"]]
         shape = {"columns": plan["columns"], "framed": plan["framed"], "margin": plan["margin"]}
-        return drawn(Sheet(blocks, plan["colours"], plan["title"], content["lines"], plan["footer"], **shape))
+        lines, footer = (content["lines"], plan["footer"]) if plan["title"] else ([], [*content["lines"], *plan["footer"]])
+        return drawn(Sheet(blocks, plan["colours"], plan["title"], lines, footer, **shape))
 
     def _tile(self, i: int, panel: Mapping[str, Any]) -> Tile:
         words = self.plan["panels"][i]

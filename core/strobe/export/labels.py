@@ -76,6 +76,13 @@ def phase(events: Mapping[str, float], step: int) -> str:
     return ", ".join(said + ([f"before {after[0][0]} ({after[0][1]:,.0f})"] if after else []))
 
 
+def place_lines(run: Run, cursor: Mapping[str, Any], events: Mapping[str, float]) -> list[str]:
+    """The same in two lines that are always two: the step and its phase, then the run and the rest."""
+    step = {"step": cursor["step"]} if "step" in cursor else {}
+    first = place(run, step, events).partition(" · ")[2]
+    return [*filter(None, [first]), place(run, {name: value for name, value in cursor.items() if name != "step"}, events)]
+
+
 def place(run: Run, cursor: Mapping[str, Any], events: Mapping[str, float]) -> str:
     """`run NAME · step 5,500 of 25,000 · after turn (4,100), before generalised (9,250) · neuron 12`."""
     step = [f"step {cursor['step']:,} of {run.steps[-1]:,}", phase(events, cursor["step"])] if "step" in cursor else []

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import StrobeError
 from .labels import Label
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 SAMPLES = 5
 """Frames that the colours of a GIF are taken from: first, last and between."""
+EXACT = 128
+"""Colours of a GIF that are taken as they are, the most frequent ones: backgrounds, text, lines, cells of a map. The rest are averages."""
 
 
 def extent(frames: Sequence[Path]) -> tuple[int, int]:
@@ -44,17 +48,17 @@ def opened(frames: Sequence[Path], size: tuple[int, int], background: str) -> It
 
 def write_gif(frames: Sequence[Path], durations: Sequence[int], output: Path, loop: int, background: str, label: Label) -> None:
     """A GIF of one palette for all frames, each holding only what has changed. Pillow's own writer keeps every frame in memory."""
-    from PIL import Image, ImageChops
+    from PIL import ImageChops
 
     size = extent(frames)
-    palette = _palette(frames, size, background)
+    palette = Palette(_colours(frames, size, background))
     with output.open("wb") as file:
-        before: Image.Image | None = None
+        before: Image | None = None
         file.write(_header(palette, size, loop, label))
         held, block = 0, b""
         for canvas, duration in zip(opened(frames, size, background), durations, strict=True):
-            image = canvas.quantize(palette=palette, dither=Image.Dither.NONE)
-            box = (0, 0, *size) if before is None else ImageChops.difference(image.convert("RGB"), before.convert("RGB")).getbbox()
+            image = palette.apply(canvas)
+            box = (0, 0, *size) if before is None else ImageChops.difference(image, before).getbbox()
             if box is None:
                 held += duration
                 continue
@@ -64,22 +68,44 @@ def write_gif(frames: Sequence[Path], durations: Sequence[int], output: Path, lo
         file.write(b";")
 
 
-def _palette(frames: Sequence[Path], size: tuple[int, int], background: str) -> Image:
+class Palette:
+    """256 colours, and which of them is nearest to any other: exactly, where Pillow's own search is a few levels off."""
+
+    def __init__(self, colours: Sequence[int]) -> None:
+        self.bytes = bytes(colours) + bytes(768 - len(colours))
+        self.colours = np.frombuffer(self.bytes, dtype=np.uint8).reshape(256, 3).astype(np.int32)
+        self.nearest = np.full(1 << 24, -1, dtype=np.int16)  # colour -> its place in the palette, -1 until it is asked for
+
+    def apply(self, image: Image) -> Image:
+        """The picture as places in the palette, mode L: Pillow writes these without a palette of their own."""
+        from PIL import Image as pillow
+
+        pixels = np.asarray(image, dtype=np.int32)
+        packed = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+        for colour in np.unique(packed[self.nearest[packed] < 0]):
+            apart = self.colours - [colour >> 16, colour >> 8 & 255, colour & 255]
+            self.nearest[colour] = int((apart**2).sum(axis=1).argmin())
+        return pillow.fromarray(self.nearest[packed].astype(np.uint8))
+
+
+def _colours(frames: Sequence[Path], size: tuple[int, int], background: str) -> list[int]:
+    """Red, green and blue of each colour of the palette."""
     from PIL import Image
 
     chosen = sorted({round(i * (len(frames) - 1) / (SAMPLES - 1)) for i in range(SAMPLES)})
     strip = Image.new("RGB", (size[0], size[1] * len(chosen)))
     for row, image in enumerate(opened([frames[i] for i in chosen], size, background)):
         strip.paste(image, (0, row * size[1]))
-    return strip.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    counted = sorted(strip.getcolors(strip.width * strip.height) or [], reverse=True)
+    exact: list[Any] = [colour for _, colour in counted[:EXACT]]
+    rest = strip.quantize(256 - EXACT, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).getpalette() or []
+    return [*(channel for colour in exact for channel in colour), *rest][:768]
 
 
-def _header(palette: Image, size: tuple[int, int], loop: int, label: Label) -> bytes:
-    colours = (palette.getpalette() or [])[:768]
-    table = bytes(colours) + bytes(768 - len(colours))
+def _header(palette: Palette, size: tuple[int, int], loop: int, label: Label) -> bytes:
     screen = b"GIF89a" + size[0].to_bytes(2, "little") + size[1].to_bytes(2, "little") + b"\xf7\x00\x00"
     looping = b"" if loop == 1 else b"!\xff\x0bNETSCAPE2.0\x03\x01" + max(loop - 1, 0).to_bytes(2, "little") + b"\x00"
-    return screen + table + looping + _comment(f"{label.title}\n{label.description}\n{label.json}")
+    return screen + palette.bytes + looping + _comment(f"{label.title}\n{label.description}\n{label.json}")
 
 
 def _comment(text: str) -> bytes:

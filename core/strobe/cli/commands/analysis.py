@@ -7,7 +7,24 @@ from typing import Annotated
 
 import typer
 
-from ..options import Analyzers, Detach, Folder, Json, Probe, Runs, Set, command, workspace_path
+from ..options import (
+    Analyzers,
+    Detach,
+    Ease,
+    Folder,
+    Fps,
+    Json,
+    Loop,
+    Over,
+    Probe,
+    Runs,
+    Scale,
+    Set,
+    Theme,
+    Width,
+    command,
+    workspace_path,
+)
 
 root = typer.Typer()
 
@@ -58,17 +75,26 @@ def sql(query: str, workspace: Folder = "", json: Json = False) -> None:
 
 @root.command()
 def view(
-    renderer: str,
-    run: str,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: png, svg, pdf, html or json.")],
+    renderer: Annotated[str, typer.Argument(metavar="RENDERER", help="A renderer, or ./file.py:Class.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run to show.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: png, svg, pdf, gif, webp, mp4, html or json.")],
     workspace: Folder = "",
     at: Annotated[str, typer.Option(help="Cursor: step=5000,neuron=12.")] = "",
     table: Annotated[str, typer.Option(help="Table to draw, for a generic renderer.")] = "",
     set_: Set = None,
-    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
+    theme: Theme = "light",
+    width: Width = "",
+    scale: Scale = None,
+    caption: Annotated[bool | None, typer.Option("--caption/--no-caption", help="Title, how to read it and source around the chart.")] = None,
+    over: Over = "",
+    fps: Fps = None,
+    ease: Ease = "",
+    loop: Loop = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Draw one panel into a file."""
-    command("show", "view")(workspace_path(workspace), renderer, run, output, at, table, set_ or [], theme)
+    """Draw one panel into a file: a picture, or with gif, webp and mp4 an animation."""
+    options = {"width": width, "scale": scale, "caption": caption, "over": over, "fps": fps, "ease": ease, "loop": loop}
+    command("view", "view")(workspace_path(workspace), renderer, run, output, at, table, set_ or [], theme, options, quiet)
 
 
 @root.command("app")

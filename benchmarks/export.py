@@ -1,0 +1,121 @@
+"""ms and bytes of pictures and of frames of an animation, against saving each with `chart.save`; and memory from 50 to 500 frames.
+
+`python benchmarks/export.py [--frames 24] [--workspace DIR --run RUN]`; without a workspace it trains and analyzes a small run of its own.
+Both ways are measured in one run, alternately, because machines are shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+PANELS = ("loss_curves", "dimensionality_over_steps", "singular_values", "neuron_map", "frequency_spectrum")
+ANALYZERS = ["weight_norms", "effective_dimensionality", "dominant_frequencies", "activation_maps", "phases", "key_frequencies"]
+
+
+def made(root: Path) -> str:
+    """A run of 24 checkpoints and 512 neurons."""
+    from strobe import Training, Workspace
+
+    workspace = Workspace(root)
+    training = Training(epochs=115, schedule="every:5", lr=3e-3)
+    run = workspace.train("modular_addition", name="bench", training=training, p=13, d_model=32, n_heads=2, d_mlp=512, fraction=0.5)
+    workspace.analyze(run, ANALYZERS)
+    return run.name
+
+
+def timed(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return (time.perf_counter() - start) * 1000
+
+
+def figures(root: Path, name: str, folder: Path) -> None:
+    from strobe import Workspace
+
+    workspace = Workspace(root)
+    print(f"\n{'figure':28}{'format':8}{'chart.save':>12}{'view.save':>12}{'bytes':>12}")
+    for renderer in PANELS:
+        view = workspace.view(renderer, name, step=workspace.run(name).steps[-1], **({"neuron": 3} if renderer == "neuron_map" else {}))
+        view.save(folder / "warm.png")
+        for suffix in ("png", "svg", "pdf"):
+            options = {"scale_factor": 2} if suffix == "png" else {}
+            plain = timed(lambda v=view, s=suffix, o=options: v.chart.save(str(folder / f"plain.{s}"), **o))
+            ours = timed(lambda v=view, s=suffix: v.save(folder / f"ours.{s}"))
+            print(f"{renderer:28}{suffix:8}{plain:10.0f}ms{ours:10.0f}ms{(folder / f'ours.{suffix}').stat().st_size:12,}")
+
+
+def movie(root: Path, name: str, folder: Path, most: int) -> float:
+    """Ratio of all frames together, chart.save to ours."""
+    from strobe import Workspace
+
+    workspace = Workspace(root)
+    run = workspace.run(name)
+    steps = list(run.steps)[:most]
+    print(f"\n{'frames of':28}{'frames':>8}{'chart.save':>14}{'view.animate':>14}{'ratio':>8}{'gif bytes':>12}")
+    total = [0.0, 0.0]
+    for renderer in PANELS:
+        view = workspace.view(renderer, run, **({"neuron": 3} if renderer == "neuron_map" else {}))
+
+        def plain(view: Any = view) -> None:
+            for step in steps:
+                view.at(step=step).chart.save(str(folder / f"frame-{step}.png"))
+
+        plain_ms = timed(plain)
+        ours_ms = timed(lambda v=view: v.animate(folder / "x.gif", values=steps))
+        total[0], total[1] = total[0] + plain_ms, total[1] + ours_ms
+        n, size = len(steps), (folder / "x.gif").stat().st_size
+        print(f"{renderer:28}{n:8}{plain_ms / n:12.0f}ms{ours_ms / n:12.0f}ms{plain_ms / ours_ms:8.1f}{size:12,}")
+    print(f"{'all':28}{'':8}{'':14}{'':14}{total[0] / total[1]:8.1f}")
+    return total[0] / total[1]
+
+
+def memory(root: Path, name: str, folder: Path) -> None:
+    """Peak memory of this process and of its largest child, in processes of their own."""
+    print(f"\n{'frames':>8}{'peak MB':>10}{'of a child':>12}{'seconds':>10}")
+    for count in (50, 500):
+        call = [sys.executable, __file__, "--count", str(count), "--workspace", str(root), "--run", name]
+        said = json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        print(f"{count:8}{said['self']:10.0f}{said['child']:12.0f}{said['seconds']:10.1f}")
+
+
+def one(root: Path, name: str, count: int) -> None:
+    from strobe import Workspace
+
+    with tempfile.TemporaryDirectory() as folder:
+        view = Workspace(root).view("neuron_map", name)
+        seconds = timed(lambda: view.animate(Path(folder) / "x.webp", over="neuron", values=range(count), scale=0.5)) / 1000
+    peak = {who: resource.getrusage(flag).ru_maxrss / 1024 for who, flag in (("self", resource.RUSAGE_SELF), ("child", resource.RUSAGE_CHILDREN))}
+    print(json.dumps({**peak, "seconds": seconds}))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--workspace", type=Path)
+    parser.add_argument("--run", default="")
+    parser.add_argument("--count", type=int, default=0, help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.count:
+        one(given.workspace, given.run, given.count)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        root = given.workspace or Path(scratch) / "workspace"
+        name = given.run or made(root)
+        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+        figures(root, name, Path(scratch))
+        movie(root, name, Path(scratch), given.frames)
+        memory(root, name, Path(scratch))
+
+
+if __name__ == "__main__":
+    main()

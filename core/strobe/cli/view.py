@@ -1,0 +1,30 @@
+"""view: one panel into a file, still or moving; and how options on a command line become those of a format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..export import write_view
+from ..export.formats import writer
+from ..workspace import Workspace
+from .output import parse_settings, progress_bar
+from .report import parse_cursor
+
+
+def view(
+    root: Path, renderer: str, run: str, output: Path, at: str, table: str, given: Sequence[str], theme: str, options: Mapping[str, Any], quiet: bool
+) -> None:
+    writer(output, "view")  # a wrong name is said before anything is read
+    workspace = Workspace(root)
+    drawn = workspace.renderer(renderer, parse_settings(given))
+    shown = workspace.view(drawn, run, table, **parse_cursor(at))
+    with progress_bar(quiet, output.name) as bar:
+        written = write_view(shown, output, theme=theme, progress=lambda done, total: bar(done, total, ""), **chosen(options))
+    print(written)
+
+
+def chosen(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options somebody wrote: formats take different ones, and say so."""
+    return {name: value for name, value in options.items() if value not in (None, "", [])}
