@@ -33,10 +33,16 @@ def made(root: Path) -> str:
     return run.name
 
 
-def timed(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+def cpu() -> float:
+    """Seconds of this process and of the children it has waited for."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, float]:
+    """ms of wall time, and of all processes' CPU: the second does not mind who else is on the machine."""
+    wall, busy = time.perf_counter(), cpu()
     work()
-    return (time.perf_counter() - start) * 1000
+    return (time.perf_counter() - wall) * 1000, (cpu() - busy) * 1000
 
 
 def figures(root: Path, name: str, folder: Path) -> None:
@@ -49,20 +55,21 @@ def figures(root: Path, name: str, folder: Path) -> None:
         view.save(folder / "warm.png")
         for suffix in ("png", "svg", "pdf"):
             options = {"scale_factor": 2} if suffix == "png" else {}
-            plain = timed(lambda v=view, s=suffix, o=options: v.chart.save(str(folder / f"plain.{s}"), **o))
-            ours = timed(lambda v=view, s=suffix: v.save(folder / f"ours.{s}"))
+            plain, _ = timed(lambda v=view, s=suffix, o=options: v.chart.save(str(folder / f"plain.{s}"), **o))
+            ours, _ = timed(lambda v=view, s=suffix: v.save(folder / f"ours.{s}"))
             print(f"{renderer:28}{suffix:8}{plain:10.0f}ms{ours:10.0f}ms{(folder / f'ours.{suffix}').stat().st_size:12,}")
 
 
-def movie(root: Path, name: str, folder: Path, most: int) -> float:
-    """Ratio of all frames together, chart.save to ours."""
+def movie(root: Path, name: str, folder: Path, most: int) -> None:
+    """Wall and CPU time of a frame: `chart.save` of each, and an animation with all that belongs to it, the file included."""
     from strobe import Workspace
 
     workspace = Workspace(root)
     run = workspace.run(name)
     steps = list(run.steps)[:most]
-    print(f"\n{'frames of':28}{'frames':>8}{'chart.save':>14}{'view.animate':>14}{'ratio':>8}{'gif bytes':>12}")
-    total = [0.0, 0.0]
+    head = ("chart.save", "view.animate", "ratio", "CPU", "CPU", "ratio", "gif bytes")
+    print(f"\nms per frame, {len(steps)} frames".ljust(29) + "".join(f"{h:>14}" for h in head))
+    total = [0.0] * 4
     for renderer in PANELS:
         view = workspace.view(renderer, run, **({"neuron": 3} if renderer == "neuron_map" else {}))
 
@@ -70,13 +77,16 @@ def movie(root: Path, name: str, folder: Path, most: int) -> float:
             for step in steps:
                 view.at(step=step).chart.save(str(folder / f"frame-{step}.png"))
 
-        plain_ms = timed(plain)
-        ours_ms = timed(lambda v=view: v.animate(folder / "x.gif", values=steps))
-        total[0], total[1] = total[0] + plain_ms, total[1] + ours_ms
-        n, size = len(steps), (folder / "x.gif").stat().st_size
-        print(f"{renderer:28}{n:8}{plain_ms / n:12.0f}ms{ours_ms / n:12.0f}ms{plain_ms / ours_ms:8.1f}{size:12,}")
-    print(f"{'all':28}{'':8}{'':14}{'':14}{total[0] / total[1]:8.1f}")
-    return total[0] / total[1]
+        figures = [*timed(plain), *timed(lambda v=view: v.animate(folder / "x.gif", values=steps))]
+        total = [a + b for a, b in zip(total, figures, strict=True)]
+        print(f"{renderer:28}{_row(figures, len(steps))}{(folder / 'x.gif').stat().st_size:14,}")
+    print(f"{'all':28}{_row(total, len(steps) * len(PANELS))}")
+
+
+def _row(figures: Sequence[float], frames: int) -> str:
+    wall, busy, our_wall, our_busy = (f / frames for f in figures)
+    cells = (f"{wall:.0f}", f"{our_wall:.0f}", f"{wall / our_wall:.1f}", f"{busy:.0f}", f"{our_busy:.0f}", f"{busy / our_busy:.1f}")
+    return "".join(f"{cell:>14}" for cell in cells)
 
 
 def memory(root: Path, name: str, folder: Path) -> None:
@@ -93,7 +103,7 @@ def one(root: Path, name: str, count: int) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         view = Workspace(root).view("neuron_map", name)
-        seconds = timed(lambda: view.animate(Path(folder) / "x.webp", over="neuron", values=range(count), scale=0.5)) / 1000
+        seconds = timed(lambda: view.animate(Path(folder) / "x.webp", over="neuron", values=range(count), scale=0.5))[0] / 1000
     peak = {who: resource.getrusage(flag).ru_maxrss / 1024 for who, flag in (("self", resource.RUSAGE_SELF), ("child", resource.RUSAGE_CHILDREN))}
     print(json.dumps({**peak, "seconds": seconds}))
 

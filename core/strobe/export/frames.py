@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from ..checkpoints import write_atomically
 from ..errors import StrobeError
+from .raster import at_size, rastered, sized
 from .sheet import Block, Picture, Sheet, Tile, drawn
 from .sizes import Size
 from .sweep import Domains
@@ -60,8 +61,6 @@ class Painter:
 
     def paint(self, i: int) -> None:
         """Draw frame `i`, and put it into its place whole."""
-        from .pictures import at_size, rastered
-
         content = json.loads(drawing_file(self.folder, i).read_bytes())
         size = Size(**self.plan["size"])
         write_atomically(frame_file(self.folder, i), rastered(at_size(self.sheet(content), size), size))
@@ -85,8 +84,6 @@ class Painter:
 
     def _draw(self, i: int, panel: Mapping[str, Any]) -> Picture:
         import vl_convert
-
-        from .pictures import sized
 
         template = self._template(i, panel)
         rows = panel["datasets"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +16,9 @@ from ..reports.screen import colours
 from ..version import __version__
 from .labels import Label, into_pdf, into_png, into_svg, label_of, place
 from .places import completed
+from .raster import POINTS, at_size, rastered, sized
 from .sheet import FONT, Block, Picture, Sheet, Tile, drawn
-from .sizes import Size, check_elements, size_of
+from .sizes import Size, size_of
 
 if TYPE_CHECKING:
     from ..reports.cards import Group
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from .formats import Tick
 
 PAPER = "strobe_paper"
-POINTS = 0.75
-"""Points per CSS pixel."""
 
 
 def write_report_picture(
@@ -169,12 +167,6 @@ def picture_of(drawing: Drawing, theme: str, type_factor: float = 1.0) -> Pictur
     return sized(vl_convert.vegalite_to_svg(restyled(drawing.whole, theme, type_factor)))
 
 
-def sized(svg: str) -> Picture:
-    """An SVG with the size it says it has."""
-    width, height = (float(re.search(rf'<svg[^>]*?\b{side}="([\d.]+)', svg)[1]) for side in ("width", "height"))  # type: ignore[index]
-    return Picture(svg, width, height)
-
-
 def restyled(spec: Mapping[str, Any], theme: str, type_factor: float = 1.0) -> dict[str, Any]:
     """A specification in the font that is there on every machine, with larger type where asked for."""
     from .. import charts
@@ -206,30 +198,12 @@ def write_picture(picture: Picture, path: Path, size: Size, label: Label) -> Pat
     return path
 
 
-def at_size(picture: Picture, size: Size) -> Picture:
-    """The page in the width that was asked for: the drawing keeps its units, the picture is larger or smaller."""
-    factor = size.factor(picture.width)
-    if factor == 1.0:
-        return picture
-    width, height = picture.width * factor, picture.height * factor
-    opening = f'width="{width:.2f}" height="{height:.2f}"'
-    return Picture(re.sub(r'width="[\d.]+" height="[\d.]+"', opening, picture.svg, count=1), width, height)
-
-
 def _svg(picture: Picture, size: Size, label: Label) -> bytes:
     return into_svg(picture.svg, label).encode("utf-8")
 
 
 def _png(picture: Picture, size: Size, label: Label) -> bytes:
     return into_png(rastered(picture, size), label)
-
-
-def rastered(picture: Picture, size: Size) -> bytes:
-    """A PNG; its header says how large it is on paper."""
-    import vl_convert
-
-    check_elements(picture.width, picture.height, size.scale)
-    return bytes(vl_convert.svg_to_png(picture.svg, scale=POINTS, ppi=size.dpi))
 
 
 def _pdf(picture: Picture, size: Size, label: Label) -> bytes:
