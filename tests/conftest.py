@@ -126,6 +126,7 @@ def chromium() -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=10, help="how often a training job is killed at a random moment (make faults: 200)")
+    parser.addoption("--update-golden", action="store_true", help="write the golden pictures of tests/data/golden anew")
 
 
 @pytest.fixture
