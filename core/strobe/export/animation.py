@@ -262,8 +262,11 @@ class _Drawer:
         return card.draw({k: v for k, v in cursor.items() if k != ROUND}, self.film.theme, validate=False)
 
     def _check(self, at: int, card: Card) -> None:
+        """Whether a chart over all steps, or of a pinned one, is the same at every step but for the rule of the cursor."""
+        if card.view is None or not ("step" in card.view.renderer.over or "step" in card.panel.cursor):
+            return
         cursors = self.film.cursors
-        some = {c["step"]: card.draw(c, self.film.theme) for c in (cursors[0], cursors[len(cursors) // 2], cursors[-1])}
+        some = {c["step"]: card.draw(c, self.film.theme, validate=False) for c in (cursors[0], cursors[len(cursors) // 2], cursors[-1])}
         if only_the_cursor_moves(card, some):
             self.still[at] = some[cursors[0]["step"]]
 
