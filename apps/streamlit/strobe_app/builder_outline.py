@@ -59,8 +59,11 @@ def _results(workspace: Workspace, run: Run, desk: Desk) -> None:
     except StrobeError as e:
         st.warning(str(e))
         return
-    renderer = st.selectbox("Drawn as", renderers, key=f"builder renderer {table}", help="the renderers that its columns fit")
-    st.button("Add the panel", on_click=add, args=(desk, panel_of(workspace, renderer, table)), icon=":material/add:", width="stretch")
+    key = f"builder renderer {table}"
+    st.selectbox("Drawn as", renderers, key=key, help="the renderers that its columns fit")
+    # what is chosen is read at the click: a choice and a click that follow each other closely arrive together
+    take = lambda: add(desk, panel_of(workspace, st.session_state[key], table))  # noqa: E731
+    st.button("Add the panel", on_click=take, icon=":material/add:", width="stretch")
     with st.expander(f"{len(schema.columns)} columns"):
         _columns(schema)
 

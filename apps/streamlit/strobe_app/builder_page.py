@@ -76,11 +76,11 @@ def _top(workspace: Workspace, run: Run, desk: Desk, report: Any) -> None:
         st.button("Undo", on_click=desk.undo, disabled=not desk.history.past, icon=":material/undo:")
         st.button("Redo", on_click=desk.redo, disabled=not desk.history.undone, icon=":material/redo:")
         wanted = desk.name or free_name(workspace, run.name, "my-report")
-        name = st.text_input("Name", wanted, key=f"builder name {desk.name}", width=190, autocomplete="off")
+        key = f"builder name {desk.name}"
+        name = st.text_input("Name", wanted, key=key, width=190, autocomplete="off")
         here = desk.name if desk.name == name else ""
-        st.button(
-            f"Save {here}" if here else "Save as", type="primary", on_click=_save, args=(workspace, run, name), disabled=desk.saved and bool(here)
-        )
+        keep = lambda: _save(workspace, run, st.session_state[key])  # noqa: E731
+        st.button(f"Save {here}" if here else "Save as", type="primary", on_click=keep, disabled=desk.saved and bool(here))
         if report is not None and desk.name:
             address = {"run": run.name, "report": desk.name}
             st.page_link(report, label=f"Open {desk.name}", query_params=address, icon=":material/monitoring:")

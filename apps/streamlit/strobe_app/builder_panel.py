@@ -61,21 +61,39 @@ def _moves(desk: Desk) -> None:
     assert at is not None
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="bottom"):
         for label, by, icon in (("Up", -1, "arrow_upward"), ("Down", 1, "arrow_downward")):
-            to = edit.shifted(report, at, by)
-            st.button(label, on_click=lambda to=to: desk.do(edit.move_panel(report, at, to), to), disabled=to == at, icon=f":material/{icon}:")
-        below = (*at[:-1], at[-1] + 1)
-        st.button("Duplicate", on_click=lambda: desk.do(edit.duplicate_panel(report, at), below), icon=":material/content_copy:")
-        st.button("Remove", on_click=lambda: desk.do(edit.remove_panel(report, at)), icon=":material/delete:")
+            nowhere = edit.shifted(report, at, by) == at
+            st.button(label, on_click=_shift, args=(desk, by), disabled=nowhere, icon=f":material/{icon}:")
+        st.button("Duplicate", on_click=_duplicate, args=(desk,), icon=":material/content_copy:")
+        st.button("Remove", on_click=_remove, args=(desk,), icon=":material/delete:")
         holders = edit.holders(report)
         if len(holders) > 1:
-            _select(
-                desk, "Section", holders, at[:-1], lambda to: _move_to(desk, at, to), format_func=lambda h: builder_parts.title(report, h), width=170
-            )
+            named: Callable[[Any], str] = lambda holder: builder_parts.title(report, holder)  # noqa: E731
+            _select(desk, "Section", holders, at[:-1], lambda to: _move_to(desk, to), format_func=named, width=170)
 
 
-def _move_to(desk: Desk, at: edit.At, holder: edit.Holder) -> None:
-    end = (*holder, len(edit.held(desk.report, holder)))
-    desk.do(edit.move_panel(desk.report, at, end), end)
+# The chosen panel is looked up at the click: two clicks that follow each other closely both see the page as it was before the first.
+
+
+def _shift(desk: Desk, by: int) -> None:
+    if at := desk.panel:
+        to = edit.shifted(desk.report, at, by)
+        desk.do(edit.move_panel(desk.report, at, to), to)
+
+
+def _duplicate(desk: Desk) -> None:
+    if at := desk.panel:
+        desk.do(edit.duplicate_panel(desk.report, at), (*at[:-1], at[-1] + 1))
+
+
+def _remove(desk: Desk) -> None:
+    if at := desk.panel:
+        desk.do(edit.remove_panel(desk.report, at))
+
+
+def _move_to(desk: Desk, holder: edit.Holder) -> None:
+    if (at := desk.panel) and holder in edit.holders(desk.report):
+        end = (*holder, len(edit.held(desk.report, holder)))
+        desk.do(edit.move_panel(desk.report, at, end), end)
 
 
 # --- its form ------------------------------------------------------------------------------------------------------------------------------------
@@ -119,7 +137,8 @@ def _source(workspace: Workspace, run: Run, panel: Panel, cursor: Mapping[str, A
 def _draw(workspace: Workspace, run: Run, desk: Desk, table: str, renderer: str, sql: str = "") -> None:
     """Another result, or another renderer: columns and settings begin anew, words and size stay."""
     at = desk.panel
-    assert at is not None
+    if at is None:
+        return
     name = renderer or offered(workspace.registry, workspace.schema(table, run), table)[0]
     source = {"renderer": name, "table": "", "sql": sql} if sql else builder_outline.panel_of(workspace, name, table).model_dump()
     desk.do(edit.change_panel(desk.report, at, renderer=name, table=source["table"], slots={}, settings={}))
@@ -210,7 +229,8 @@ def _number(text: str) -> int | float | str:
 
 def _change(desk: Desk, **fields: Any) -> None:
     """The panel with other fields; what is wrong with them is said above."""
-    assert desk.panel is not None
+    if desk.panel is None:
+        return
     try:
         desk.do(edit.change_panel(desk.report, desk.panel, **fields), typed_in_form=True)
     except ValidationError as e:

@@ -160,16 +160,17 @@ def _panel(workspace: Workspace, names: list[str], answer: Answer, sql: str) -> 
 def _keep(workspace: Workspace, run: Run, panel: Panel, builder: Any) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         names = [BUILDER, *(r["name"] for r in named_reports(workspace))]
-        name = st.selectbox("Add to report", names, key="query report", width=210)
-        title = st.text_input("Title of the panel", key="query title", width=260, autocomplete="off")
-        st.button("Add", on_click=_add, args=(workspace, run, panel.model_copy(update={"title": title}), name))
+        st.selectbox("Add to report", names, key="query report", width=210)
+        st.text_input("Title of the panel", key="query title", width=260, autocomplete="off")
+        st.button("Add", on_click=_add, args=(workspace, run, panel))
         if builder is not None:
             st.page_link(builder, label="Open the builder", query_params={"run": run.name})
     if said := st.session_state.pop("query said", None):
         (st.success if said[0] else st.error)(said[1])
 
 
-def _add(workspace: Workspace, run: Run, panel: Panel, name: str) -> None:
+def _add(workspace: Workspace, run: Run, panel: Panel) -> None:
+    name, panel = st.session_state["query report"], panel.model_copy(update={"title": st.session_state["query title"]})
     try:
         if name == BUILDER:
             desk: Desk = st.session_state.setdefault("desk", opened(workspace, "", run.name))
