@@ -18,6 +18,9 @@ from .errors import SchemaError
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 Kind = Literal["dim", "metric", "array"]
 ENGINE_COLUMNS = ("run", "step", "probe")
@@ -45,7 +48,11 @@ def array(description: str, *, dims: Sequence[str], unit: str, dtype: str = "flo
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(dim, metric, array))
-class Row(BaseModel):
+class _Declared(ModelMetaclass):
+    """Tells type checkers how rows are made. On the metaclass, because pydantic's own says so there, and pyright asks the metaclass first."""
+
+
+class Row(BaseModel, metaclass=_Declared):
     """One typed row of a result. Subclass it inside an analyzer; every field is a `dim`, a `metric` or an `array`."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
