@@ -3,6 +3,8 @@
 # make setup           the environment in .venv and the system packages; the others call it
 # make lint            ruff and mypy alone
 # make docs            the pages made from docstrings and from the command line, and the files that other pages show
+# make tutorial        docs/writing-a-plugin.md as a stranger would follow it: from an empty folder to a report, timed
+# make pyright         the files of the tutorial under pyright (needs basedpyright, which brings its node)
 # make faults          kill a training 200 times at random moments; it must end bitwise as if it had not been (N=200)
 # make bench           the figures of docs/benchmarks.md
 # make bench-analyzers CPU and bytes of every analyzer, printed and written into docs/measures.md
@@ -18,7 +20,8 @@ JOBS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup environment system-packages demo test faults lint docs bench bench-training bench-analyzers check-real check-story bench-ui bench-export frontend frontend-check
+.PHONY: setup environment system-packages demo test tutorial pyright faults lint docs bench bench-training bench-analyzers check-real check-story bench-ui bench-export \
+  frontend frontend-check
 
 setup: environment system-packages
 
@@ -45,6 +48,13 @@ lint: environment
 # One file stays in one process, so that what its tests share is made once.
 test: setup lint frontend-check
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+
+tutorial: environment
+	$(BIN)/python scripts/tutorial.py
+
+pyright: environment
+	@command -v $(BIN)/basedpyright >/dev/null || { echo 'no basedpyright here: $(BIN)/python -m pip install basedpyright' >&2; exit 2; }
+	@rm -rf .tutorial && $(BIN)/python scripts/tutorial.py .tutorial && $(BIN)/basedpyright --level error --pythonpath $(BIN)/python .tutorial/work/strobe-participation/strobe_participation; status=$$?; rm -rf .tutorial; exit $$status
 
 faults: environment
 	$(BIN)/python -m pytest tests/core/test_trainer.py -k kill --kills $(or $(N),200)

@@ -15,6 +15,7 @@ import typer
 import strobe
 from strobe.cli import app
 from strobe.hookspecs import CATEGORY_OF_HOOK, AnalyzerSpecs, EngineSpecs, RendererSpecs
+from strobe.testing import analyzers, families, packages, renderers
 
 PARAMETER = re.compile(r":param (\w+): (.*?)(?=\n:param |\Z)", re.DOTALL)
 SHOWN = re.compile(r"(<!-- file: (?P<path>\S+) -->\n)(```\w+)\n.*?```\n", re.DOTALL)
@@ -26,7 +27,9 @@ Made from the docstrings by `make docs`. How to use it: [writing an analyzer](wr
 Everything here is imported from `strobe`. A hook method names only the arguments it wants, without defaults; it is passed those and no others.
 """
 BASES = ("Analyzer", "Renderer", "Family", "Row")
-REST = ("Workspace", "Training", "Tap", "StrobeError")
+REST = ("Workspace", "Training", "Tap", "StrobeError", "StrobeDeprecation")
+TESTING = ("run_analyzer", "AnalyzerConformance", "RendererConformance", "FamilyConformance", "TinyRun", "tiny_run")
+FIXTURES = ("weights", "activations", "attention", "outputs", "probe", "loss", "checkpoints", "metrics", "results", "context", "frame")
 FIELDS = ("dim", "metric", "array", "Last", "Positions", "Pick", "Dim", "Number")
 ARGUMENTS = ("Weights", "Activations", "Attention", "Outputs", "Probe", "Loss", "Checkpoints", "Results", "Context", "Frame")
 
@@ -66,6 +69,11 @@ def reference() -> str:
         *(hook(EngineSpecs, name) for name in hooks(EngineSpecs)),
         "## What hooks are handed\n",
         *(documented(name) for name in ARGUMENTS),
+        "## For tests: `strobe.testing`\n",
+        TESTED,
+        *(documented(name, strobe.testing) for name in TESTING),
+        checks(),
+        *(documented(name, strobe.testing) for name in FIXTURES),
         "## Everything else\n",
         *(documented(name) for name in REST),
         "`strobe.maths` and `strobe.charts` hold what analyzers and renderers share; `hookimpl` marks a hook.\n",
@@ -122,9 +130,25 @@ def hook(specs: type[Any], name: str, group: str = "") -> str:
     return f"### `{name}`\n\n```python\n@hookimpl\ndef {name}({arguments}): ...\n```\n\n{text} {group}".rstrip() + f"\n\n{listed}"
 
 
-def documented(name: str) -> str:
+TESTED = """The same checks run as `strobe plugins check`. Each fixture below is also one of pytest, with the prefix `strobe_`: `strobe_weights`, ...,
+and `strobe_run` (the tiny run), `strobe_run_analyzer`, `strobe_results` (call it with names of analyzers).
+"""
+
+
+def checks() -> str:
+    """What each suite asks for, check by check."""
+    suites = {"an analyzer": analyzers.CHECKS, "a renderer": renderers.CHECKS, "a family": families.CHECKS, "a package": packages.CHECKS}
+    return "\n".join(f"What is asked of {kind}:\n\n{listed(found)}" for kind, found in suites.items())
+
+
+def listed(found: dict[str, Any]) -> str:
+    """Names and docstrings as a list."""
+    return "".join(f"- {name.replace('_', ' ')}: {' '.join(inspect.cleandoc(check.__doc__ or '').split())}\n" for name, check in found.items())
+
+
+def documented(name: str, home: Any = strobe) -> str:
     """A public class or function: its docstring, and those of its public methods."""
-    thing = getattr(strobe, name)
+    thing = getattr(home, name)
     return f"### `{name}`\n\n{inspect.cleandoc(thing.__doc__)}\n" + (members(thing) if isinstance(thing, type) else "")
 
 

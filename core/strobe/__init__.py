@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import charts as charts
     from . import maths as maths
+    from . import testing as testing
     from .analyzer import Analyzer as Analyzer
     from .arguments import Activations as Activations
     from .arguments import Attention as Attention
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .arguments import Outputs as Outputs
     from .arguments import Probe as Probe
     from .arguments import Results as Results
+    from .deprecation import StrobeDeprecation as StrobeDeprecation
     from .errors import StrobeError as StrobeError
     from .family import Family as Family
     from .frame import Frame as Frame
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "analyzer": "Analyzer",
     "arguments": "Activations Attention Checkpoints Context Outputs Probe Results",
+    "deprecation": "StrobeDeprecation",
     "errors": "StrobeError",
     "family": "Family",
     "frame": "Frame",
@@ -57,7 +60,7 @@ _HOMES = {
     "workspace": "Workspace",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
-_MODULES = ("charts", "maths")
+_MODULES = ("charts", "maths", "testing")
 __all__ = [*_HOME, *_MODULES]
 
 

@@ -44,8 +44,8 @@ class Plugin(BaseModel):
 
     @classmethod
     def describe(cls, setting: str) -> str:
-        """What a setting does: its description, or the string below it, else the sentence of the docstring that names it, else what its name means
-        everywhere; '' if nowhere."""
+        """What a setting does: its description, or the string below it; else the sentence of the docstring that names it; else what its name means in
+        every plugin of the kind; '' when nothing says it."""
         described = cls.model_fields[setting].description or next((d[setting] for c in cls.__mro__ if setting in (d := _below(c))), "")
         return described or _sentence(cls.__doc__ or "", setting) or cls.common_settings.get(setting, "")
 

@@ -18,6 +18,9 @@ from .errors import SchemaError
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 Kind = Literal["dim", "metric", "array"]
 ENGINE_COLUMNS = ("run", "step", "probe")
@@ -45,7 +48,11 @@ def array(description: str, *, dims: Sequence[str], unit: str, dtype: str = "flo
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(dim, metric, array))
-class Row(BaseModel):
+class _Declared(ModelMetaclass):
+    """Tells type checkers how rows are made. On the metaclass, because pydantic's own says so there, and pyright asks the metaclass first."""
+
+
+class Row(BaseModel, metaclass=_Declared):
     """One typed row of a result. Subclass it inside an analyzer; every field is a `dim`, a `metric` or an `array`."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -113,13 +120,34 @@ def _column(row: type[Row], name: str) -> Column:
     kind = typing.cast(Kind, extra["kind"])
     base, nullable = _annotation(info.annotation)
     if kind == "array":
-        type_ = str(np.dtype(str(extra["dtype"])))
+        type_ = _dtype(f"{row.__qualname__}.{name}", base, str(extra["dtype"]))
     elif base in SCALARS:
         type_ = SCALARS[base]
     else:
-        raise SchemaError(f"{row.__qualname__}.{name}: {info.annotation} is not str, int, float, bool or one of them | None")
+        raise SchemaError(
+            f"{row.__qualname__}.{name}: {_named(info.annotation)} is not str, int, float, bool or one of them | None"
+            "; several numbers per row are an array(...), annotated np.ndarray"
+        )
     dims = tuple(str(d) for d in typing.cast(list[Any], extra.get("dims", [])))
     return Column(name, kind, info.description or "", type_, nullable, str(extra.get("unit", "")), dims)
+
+
+def _dtype(where: str, annotation: Any, dtype: str) -> str:
+    """The name of an array's dtype; raises `SchemaError` for one that cannot be stored."""
+    if annotation is not np.ndarray and typing.get_origin(annotation) is not np.ndarray and annotation is not Any:
+        raise SchemaError(f"{where}: an array(...) is annotated np.ndarray or np.ndarray | None, not {_named(annotation)}")
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if found.kind not in "biuf":
+        raise SchemaError(f"{where}: dtype={dtype!r} cannot be stored; use float16, float32, float64, bool, or an integer such as int64 or uint8")
+    return str(found)
+
+
+def _named(annotation: Any) -> str:
+    """`list[float]`, `dict`: a type as its author wrote it."""
+    return annotation.__qualname__ if isinstance(annotation, type) and not typing.get_args(annotation) else str(annotation)
 
 
 def _annotation(annotation: Any) -> tuple[Any, bool]:

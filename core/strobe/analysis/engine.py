@@ -17,6 +17,7 @@ from ..storage.store import Address, Store
 from ..version import __version__
 from .counters import NAMES
 from .desk import Recipe, Task
+from .drift import changed_rows
 from .executors import run_tasks
 from .plan import Bound, Cell, RunFacts, chunks, derived_cell, not_applicable, probe_of, result_key, stages, step_cells
 from .work import RESCUE, Bench, Outcome, do_in_process
@@ -66,6 +67,8 @@ class Report:
     milliseconds: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What is no failure of a cell, and somebody should know."""
 
     @property
     def ok(self) -> bool:
@@ -75,7 +78,7 @@ class Report:
     def warnings(self) -> list[str]:
         """What concerns more than a cell, each said once: what was left out, packages that were given up, what isolated analyzers did besides."""
         said = [f.message if f.kind == "quarantined" else f"{f.analyzer}: {f.message}" for f in self.failures if f.kind in SAID_ONCE]
-        return list(dict.fromkeys([*self.left_out, *said]))
+        return list(dict.fromkeys([*self.left_out, *self.notes, *said]))
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `strobe analyze --json`."""
@@ -110,7 +113,7 @@ class Engine:
 
     def run(self, runs: Sequence[tuple[Run, RunFacts]]) -> Report:
         """Everything missing, in the order of the stages; returns what was done."""
-        start, report = time.perf_counter(), Report([run.name for run, _ in runs])
+        start, report = time.perf_counter(), Report([run.name for run, _ in runs], notes=changed_rows(self.store, self.bound.values()))
         order = stages(self.bound)
         for run, facts in runs:
             applicable = [n for n in (*order.before, *order.steps, *order.after) if not not_applicable(self.bound, n, facts)]
@@ -272,7 +275,13 @@ class Engine:
 
     def _about(self, name: str) -> dict[str, Any]:
         b = self.bound[name]
-        return {"settings": json.loads(b.settings), "code": b.code, "category": b.category, "strobe_version": __version__}
+        return {
+            "settings": json.loads(b.settings),
+            "code": b.code,
+            "category": b.category,
+            "strobe_version": __version__,
+            "row": json.loads(b.signature),
+        }
 
     # --- reporting -------------------------------------------------------------------------------------------------------------------------
 

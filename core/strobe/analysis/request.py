@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ..analyzer import Analyzer
-from ..errors import UsageError, did_you_mean
+from ..errors import StrobeError, UsageError, did_you_mean
 from ..registration.registry import Plugin, Registry
 from ..runs.run import Run, metrics_digest
 from ..storage.store import Address, Store
@@ -62,7 +62,7 @@ def _default_names(registry: Registry) -> list[str]:
     names = []
     for plugin in registry.all("analyzer"):
         with contextlib.suppress(PluginError):
-            if not plugin.load().opt_in:
+            if not plugin.load().opt_in and not unreadable(registry, plugin):
                 names.append(plugin.name)
     return names
 
@@ -74,11 +74,22 @@ def left_out(registry: Registry) -> list[str]:
     found = []
     for plugin in registry.all("analyzer"):
         try:
-            if plugin.state != "disabled":
-                plugin.load()
+            if plugin.state != "disabled" and (why := unreadable(registry, plugin)):
+                found.append(f"left out: {why}")
         except PluginError as e:
             found.append(f"left out: {e}")
     return found
+
+
+def unreadable(registry: Registry, plugin: Plugin) -> str:
+    """Why a stranger's analyzer cannot have what it consumes (nobody gives it, or it reads itself in a circle), '' when it can."""
+    if not plugin.load().upstream() or plugin.package == "strobe":
+        return ""
+    try:
+        recipes(registry, [plugin.name])
+    except StrobeError as e:
+        return f"{plugin.who}: {e}"
+    return ""
 
 
 def _register(registry: Registry, wanted: Any, settings: dict[str, Mapping[str, Any]]) -> str:

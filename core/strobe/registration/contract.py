@@ -9,6 +9,7 @@ from typing import Any
 import pluggy
 
 from ..analyzer import Analyzer
+from ..deprecation import HOOK_ARGUMENTS
 from ..errors import ContractError, did_you_mean
 from ..hookspecs import CATEGORY_OF_HOOK, PASS, PROJECT, AnalyzerSpecs, RendererSpecs
 from ..renderer import Renderer
@@ -88,7 +89,11 @@ def _arguments(cls: type[Any], hook: str, who: str, specs: type[Any]) -> tuple[s
         unknown = [a for a in list(inspect.signature(method).parameters)[1:] if a not in known]
         hints = "; ".join(f"{a!r} is not an argument of {hook}{did_you_mean(a, known)}" for a in unknown)
         raise ContractError(f"{who}: {hints or e}; {hook} may ask for {', '.join(known)}") from e
-    return tuple(getattr(manager.hook, hook).get_hookimpls()[0].argnames)
+    asked = tuple(getattr(manager.hook, hook).get_hookimpls()[0].argnames)
+    for argument in asked:
+        if (hook, argument) in HOOK_ARGUMENTS:
+            HOOK_ARGUMENTS[hook, argument].warn(who)
+    return asked
 
 
 class _Probe:

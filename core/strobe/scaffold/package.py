@@ -97,7 +97,7 @@ def _analyzer(called: Names, category: str, extracted: Extracted | None) -> dict
     if drawn is not None:
         renderer = f"{called.name}_over_steps"
         entries["strobe.renderers"] = f'{renderer} = "{called.module}.renderer:{called.cls}OverSteps"'
-        colour = f', color=alt.Color("{drawn.colour}:N", title="{drawn.colour.replace("_", " ")}")' if drawn.colour else ""
+        colour = f'\n                color=alt.Color("{drawn.colour}:N", title="{drawn.colour.replace("_", " ")}"),' if drawn.colour else ""
         by = f", one line per {drawn.colour.replace('_', ' ')}" if drawn.colour else ""
         shown = {**values, "metric": drawn.metric, "title": drawn.title, "color": colour, "by": by}
         made[f"{called.module}/renderer.py"] = _filled("renderer.py", shown)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..analysis.counters import counting, landscape
+from ..analysis.request import recipes
 from ..analyzer import Analyzer
 from ..arguments import Activations, Probe, Results
 from ..errors import ContractError, SchemaError, StrobeError
@@ -72,6 +73,14 @@ class Subject:
     @property
     def hook(self) -> Place | None:
         return self.source.line(self.contract.hook)
+
+    def closure(self) -> None:
+        """Find everything it consumes, and what that consumes; raises `StrobeError`."""
+        registry = self.registry or Registry.discover()
+        for name in self.cls.upstream():
+            recipes(registry, [name])
+        if self.name:
+            recipes(registry, [self.name])
 
     def make(self, change: Change | None = None, step: int | None = None) -> Given:
         return self.material.given(self.contract.arguments, step, change)
@@ -136,6 +145,11 @@ def registers(subject: Subject) -> None:
     except ContractError as e:
         problem, _, fix = str(e).partition("; ")
         raise Unfit(problem, fix, subject.source.line()) from e
+    try:
+        subject.closure()
+    except StrobeError as e:
+        problem, _, fix = str(e).partition("; ")
+        raise Unfit(f"it cannot have what it consumes: {problem}", fix, subject.source.line("consumes")) from e
     if unused := [a for a in contract.arguments if a not in _names_used(subject)]:
         raise Unfit(
             f"{contract.hook} asks for {', '.join(unused)} and never uses it: its rows are computed anew whenever that changes",
@@ -228,23 +242,17 @@ def _equal(a: Made, b: Made) -> bool:
 
 
 def _equal_columns(a: Made, b: Made, column: str) -> bool:
+    x, y = (to_pandas(m.table.select([column]))[column] for m in (a, b))
+    return len(x) == len(y) and all(_same(p, q) for p, q in zip(x, y, strict=True))
+
+
+def _same(a: Any, b: Any) -> bool:
     """Bytes, not values: NaN is NaN."""
     import numpy as np
 
-    x, y = (to_pandas(m.table.select([column]))[column] for m in (a, b))
-    if len(x) != len(y):
-        return False
-    return all(
-        (p is None and q is None)
-        or (
-            np.array_equal(p, q, equal_nan=True)
-            if isinstance(p, np.ndarray) and p.dtype.kind in "fc"
-            else repr(p) == repr(q)
-            if not isinstance(p, np.ndarray)
-            else np.array_equal(p, q)
-        )
-        for p, q in zip(x, y, strict=True)
-    )
+    if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
+        return repr(a) == repr(b)
+    return a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
 # --- what it leaves as it was ------------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from ..registration.registry import Plugin, Registry
 from . import analyzers, families, packages, renderers
 from .findings import NotMeant, Place, Unfit
+from .state import unharmed
 
 DEADLINE = 60.0
 """Seconds that one check may take: the fixtures are tiny."""
@@ -66,7 +67,7 @@ _SUBJECTS: dict[str, Callable[[Any, Plugin, Registry], tuple[Any, dict[str, Any]
 def _finding(plugin: str, kind: str, name: str, check: Callable[[], object]) -> Finding:
     said = name.replace("_", " ")
     try:
-        with _deadline():
+        with _deadline(), unharmed():
             check()
     except NotMeant as e:
         return Finding(plugin, kind, said, "skipped", str(e))
