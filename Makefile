@@ -12,6 +12,7 @@
 # make frontend-check  the same into a temporary folder: they must be the committed ones; part of make test
 # make bench-ui        18 panels: browser time per step of the board, beside plain charts
 # make bench-export    ms and bytes of pictures and frames, beside chart.save; memory from 50 to 500 frames
+# make screenshots DATA=DIR  the pictures of the shipped reports in docs/images, of a workspace in which the real run is analyzed
 # make check-real DATA=DIR   every reference value of a folder of real checkpoints
 # make check-story DATA=DIR  the story of a real run, read off its tables
 
@@ -20,7 +21,7 @@ JOBS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup environment system-packages demo test tutorial pyright faults lint docs bench bench-training bench-analyzers check-real check-story bench-ui bench-export \
+.PHONY: setup environment system-packages demo test tutorial pyright faults lint docs bench bench-training bench-analyzers check-real check-story bench-ui bench-export screenshots \
   frontend frontend-check
 
 setup: environment system-packages
@@ -63,7 +64,7 @@ docs: environment
 	$(BIN)/python docs/generate.py
 
 bench: environment
-	@for file in $(filter-out benchmarks/check_%.py benchmarks/ui.py,$(shell grep -l __main__ benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out benchmarks/check_%.py benchmarks/ui.py benchmarks/screenshots.py,$(shell grep -l __main__ benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 bench-training: environment
 	@for p in 31 59 113; do echo "== p=$$p"; $(BIN)/python benchmarks/training.py --set p=$$p || exit 1; done
@@ -94,6 +95,10 @@ bench-ui: environment
 
 bench-export: environment
 	$(BIN)/python benchmarks/export.py
+
+screenshots: environment
+	@test -n "$(DATA)" || { echo 'which workspace? make screenshots DATA=path/to/workspace' >&2; exit 2; }
+	$(BIN)/python benchmarks/screenshots.py $(DATA)
 
 check-real: environment
 	@test -n "$(DATA)" || { echo 'which data? make check-real DATA=path/to/modadd_p113_seed999' >&2; exit 2; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,3 +29,12 @@ def small_workspace(root: Path, analyzers: Iterable[str] = SHOWN, *, name: str =
     if wanted := list(analyzers):
         assert not workspace.analyze(run, wanted).failures
     return workspace, run
+
+
+def forget(run: Run, step: int) -> None:
+    """Leave a run one checkpoint fewer, as an import of a single file would."""
+    manifest = run.folder / "checkpoints" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    del content["checkpoints"][str(step)]
+    manifest.write_text(json.dumps(content))
+    run.path(step).unlink()

@@ -53,6 +53,8 @@ class Renderer(Plugin):
     `at` coordinates it *is* cut at besides run, step and probe (`("layer", "neuron")`); `picks` what a click moves;
     `compares` how it draws several runs in one frame: `("overlay",)`, `("overlay", "grid")`. Without it a report shows runs side by side, in a grid
     of whole charts, or as a difference.
+    `narrows` whether a brush (neurons or frequencies marked in another panel) leaves only their rows;
+    `cut` further consumed tables that are cut at the cursor like the drawn one, of any settings, where the others come whole.
     """
 
     consumes: ClassVar[str | Sequence[str]] = ()
@@ -61,7 +63,9 @@ class Renderer(Plugin):
     at: ClassVar[tuple[str, ...]] = ()
     picks: ClassVar[Sequence[Pick]] = ()
     compares: ClassVar[tuple[str, ...]] = ()
-    class_attributes: ClassVar[frozenset[str]] = frozenset({"consumes", "slots", "over", "at", "picks", "compares"})
+    narrows: ClassVar[bool] = False
+    cut: ClassVar[tuple[str, ...]] = ()
+    class_attributes: ClassVar[frozenset[str]] = frozenset({"consumes", "slots", "over", "at", "picks", "compares", "narrows", "cut"})
     common_settings: ClassVar[Mapping[str, str]] = {
         "width": "width of the plot in pixels",
         "height": "height of the plot in pixels",

@@ -333,7 +333,11 @@ class Workspace:
         run = self.run(cursor["run"]) if cursor.get("run") else self._chosen(None)[0]
         schema = self.schema(name, run)
         data = self._cut(renderer, name, run, cursor, follow)
-        others = {other: t for other in renderer.tables()[1:] if (t := self._optional(other, run)) is not None}
+        others = {
+            other: t
+            for other in renderer.tables()[1:]
+            if (t := self._beside(other, run, cursor, (*renderer.at, *follow)) if other in renderer.cut else self._optional(other, run)) is not None
+        }
         check_slots(type(renderer), schema, slots or {})
         bound = bind(renderer.slots, schema, slots) if renderer.slots else {}
         if bound is None:
@@ -371,6 +375,33 @@ class Workspace:
             if coordinate in data and cursor.get(coordinate) is not None:
                 data = data[data[coordinate] == cursor[coordinate]]
         return data.reset_index(drop=True)
+
+    def _beside(self, name: str, run: Run, cursor: Mapping[str, Any], coordinates: Sequence[str]) -> pd.DataFrame | None:
+        """The rows of another table at the cursor, of every settings it was computed with: some analyzers are told which neurons to look at."""
+        step, found = cursor.get("step"), []
+        for settings in self.stored_settings(name, run):
+            table = self.table(name, runs=run, steps=None if step is None else int(step), probe=str(cursor.get("probe") or ""), settings=settings)
+            found.append(self._at(table, coordinates, cursor))
+        return next((rows for rows in found if len(rows)), found[0] if found else None)
+
+    def stored_settings(self, name: str, run: str | Run, probe: str = "") -> list[dict[str, Any]]:
+        """The settings with which current results of an analyzer are stored for a run, newest first."""
+        run = self.run(run)
+        default = self.addresses(name, [run], probe)[0]
+        folder = default.folder(self.store.root).parent
+        found: list[dict[str, Any]] = []
+        for file in sorted(folder.glob("*/*.parquet"), key=lambda f: -f.stat().st_mtime):
+            address = self.store.address_at(file.parent)
+            settings = self.store.about(address).get("settings", {}) if address else None
+            if settings is not None and settings not in found and self._is_current(name, run, probe, settings, address):
+                found.append(settings)
+        return found
+
+    def _is_current(self, name: str, run: Run, probe: str, settings: Mapping[str, Any], address: Address | None) -> bool:
+        try:
+            return self.addresses(name, [run], probe, settings)[0] == address
+        except StrobeError:  # settings that this version does not have
+            return False
 
     def step_shown(self, table: str, cursor: Mapping[str, Any]) -> int | None:
         """The step whose rows `frame` gives at a cursor's step; None for a table without steps."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
-from small import SHOWN, STEPS, small_workspace
+from playwright.sync_api import Browser, Page, Route, expect
+from reading import PATIENCE, Reader, serving
+from small import SHOWN, STEPS, forget, small_workspace
 
 from strobe import Training, Workspace
 from strobe.reports.bookmarks import bookmarks
@@ -21,9 +16,6 @@ from strobe.reports.bookmarks import keep as bookmarks_keep
 from strobe.reports.report import Panel, Report, Section, file_of, save
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
-PATIENCE = 25_000
 BROKEN = '''
 import altair as alt
 from strobe import Frame, Number, Renderer, hookimpl
@@ -43,14 +35,6 @@ class Bad(Renderer):
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=chromium, args=ARGUMENTS.split())
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
     """`small`, a smaller run, one with a single checkpoint, and reports."""
     folder = tmp_path_factory.mktemp("board")
@@ -61,7 +45,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
         run = workspace.train("modular_addition", name=name, training=training, **family)
         if name == "single":
             for step in run.steps[1:]:
-                _forget(run, step)
+                forget(run, step)
         workspace.analyze(run, SHOWN)
     (folder / "bad.py").write_text(BROKEN)
 
@@ -85,80 +69,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
     return workspace, folder
 
 
-def _forget(run, step: int) -> None:
-    """Leave a run one checkpoint fewer, as an import of a single file would."""
-    import json
-
-    manifest = run.folder / "checkpoints" / "manifest.json"
-    content = json.loads(manifest.read_text())
-    del content["checkpoints"][str(step)]
-    manifest.write_text(json.dumps(content))
-    run.path(step).unlink()
-
-
 @pytest.fixture(scope="module")
 def address(small) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    child = subprocess.Popen([sys.executable, "-c", START, str(small[0].root), str(port)], env=dict(os.environ), cwd=small[1])
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2).close()
-                break
-            except OSError:
-                assert child.poll() is None, "the app ended"
-                time.sleep(0.2)
-        yield f"http://localhost:{port}"
-    finally:
-        child.terminate()
-        child.wait(20)
-
-
-class Reader:
-    """A tab with the board in it; fails its test when a script fails."""
-
-    def __init__(self, tab: Page, address: str) -> None:
-        self.tab, self.address = tab, address
-        self.asked: list[str] = []
-        self.problems: list[str] = []
-        tab.on("request", lambda request: self.asked.append(request.url) if "/api/frames" in request.url else None)
-        tab.on("pageerror", lambda error: self.problems.append(str(error)))
-        tab.on("console", lambda message: self.problems.append(message.text) if message.type == "error" else None)
-
-    def open(self, report: str, run: str = "small", **cursor: int) -> Reader:
-        query = "&".join(f"{name}={value}" for name, value in {"run": run, "report": report, **cursor}.items())
-        self.tab.goto(f"{self.address}/?{query}")
-        self.settled()
-        return self
-
-    def settled(self, step: int | None = None) -> None:
-        """Everything in sight shows the cursor's step."""
-        wanted = f"strobe.store.cursor.step === {step} && " if step is not None else ""
-        ready = "Number(strobe.board.root.dataset.step) === strobe.store.cursor.step && !strobe.board.root.querySelector('[aria-busy=true]')"
-        seen = "strobe.board.inSight.length"  # before anything is in sight, all of it is settled
-        self.tab.wait_for_function(f"globalThis.strobe?.board && {seen} && {wanted}{ready}", timeout=PATIENCE)
-
-    def at(self, name: str = "step") -> int:
-        return int(self.tab.evaluate("name => strobe.store.cursor[name]", name))
-
-    def picture(self, card: int) -> str:
-        """The chart, and where the cursor lies over it."""
-        drawn = "canvases => canvases.map(c => c.toDataURL() + c.style.transform).join()"
-        return str(self.tab.locator(f"#card-{card} .chart canvas").evaluate_all(drawn))
-
-    def key(self, name: str, step: int) -> None:
-        self.tab.keyboard.press(name)
-        self.settled(step)
-
-    def click(self, card: int, x: float, y: float) -> None:
-        """Click a card's chart at a share of its width and height."""
-        canvas = self.tab.locator(f"#card-{card} canvas").first
-        canvas.scroll_into_view_if_needed()
-        box = canvas.bounding_box()
-        assert box is not None
-        canvas.click(position={"x": box["width"] * x, "y": box["height"] * y})
+    with serving(small[0].root, small[1]) as found:
+        yield found
 
 
 @pytest.fixture

@@ -6,34 +6,20 @@ The board has its own file, test_board.py.
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import fake_install
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
+from reading import PATIENCE, serving
 from small import SHOWN, STEPS, small_workspace
 
 from strobe.export.html import write_html
 from strobe.reports.report import Panel, Report, Section, default_report, file_of, save
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
-PATIENCE = 25_000
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=chromium, args=ARGUMENTS.split())
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -70,28 +56,9 @@ def small(tmp_path_factory: pytest.TempPathFactory, site: Path):
 @pytest.fixture(scope="module")
 def address(small, site: Path) -> Iterator[str]:
     """The app, running, in an environment where the third-party package is installed."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
-    child = subprocess.Popen([sys.executable, "-c", START, str(small[0].root), str(port)], env={**os.environ, "PYTHONPATH": path}, cwd=site)
-    try:
-        _wait_for(f"http://localhost:{port}/_stcore/health", child)
-        yield f"http://localhost:{port}"
-    finally:
-        child.terminate()
-        child.wait(20)
-
-
-def _wait_for(url: str, child: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            assert child.poll() is None, "the app ended"
-            time.sleep(0.2)
-    pytest.fail(f"nothing answers at {url}")
+    with serving(small[0].root, site, {"PYTHONPATH": path}) as found:
+        yield found
 
 
 PICTURE = """card => [...document.querySelectorAll(`.st-key-card-${card} .vega-embed > :is(canvas, svg), .st-key-card-${card} .vega-embed .marks,

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
+from reading import serving
 
 from strobe import Workspace
 from strobe.jobs.queue import JobStore
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
 PATIENCE = 40_000
 TINY = {
     "p": "5, 7, 11",
@@ -42,14 +36,6 @@ WATCH = """() => {
 """Notes how far the bar of each job is, twenty times a second."""
 
 
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=chromium, args=ARGUMENTS.split())
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[Workspace]:
     """An empty one; the worker that the app starts in it is ended."""
@@ -63,22 +49,8 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 @pytest.fixture
 def address(workspace: Workspace, tmp_path: Path) -> Iterator[str]:
     """The app, running on the workspace."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    child = subprocess.Popen([sys.executable, "-c", START, str(workspace.root), str(port)], cwd=tmp_path)
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2).close()
-                break
-            except OSError:
-                assert child.poll() is None, "the app ended"
-                time.sleep(0.2)
-        yield f"http://localhost:{port}"
-    finally:
-        child.terminate()
-        child.wait(20)
+    with serving(workspace.root, tmp_path) as found:
+        yield found
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from strobe import StrobeError, Workspace
 from strobe.reports.bookmarks import bookmarks, keep, remove
 from strobe.reports.screen import colours
 
-from . import downloads, routes
+from . import downloads, routes, variants
 from .frames import Frames
 
 NAMES = ("step", "layer", "head", "neuron", "frequency", "input")
@@ -83,9 +83,11 @@ def described(frames: Frames, run: str, report: str, theme: str) -> dict[str, An
     return {**model, "version": version, "cursor": {**model["cursor"], **st.session_state.get("cursor", {}), **looking()}}
 
 
-def looking() -> dict[str, int]:
-    """Coordinates in the address."""
-    return {n: int(v) for n in NAMES if (v := st.query_params.get(n, "")).lstrip("-").isdigit()}
+def looking() -> dict[str, int | str]:
+    """Coordinates in the address, and words: a brush, a probe, settings of cards."""
+    asked = st.query_params.to_dict()
+    words = {name: value for name, value in asked.items() if value and variants.WORDS.fullmatch(name)}
+    return {**{n: int(v) for n in NAMES if (v := asked.get(n, "")).lstrip("-").isdigit()}, **words}
 
 
 @cache

@@ -23,6 +23,8 @@ from strobe.reports.film import moved
 from strobe.reports.report import Report, default_report, find
 from strobe.reports.screen import model
 
+from . import variants
+
 MOST_SHOTS = 4000
 MOST_BYTES = 128 * 2**20
 """Of rows and specifications, as JSON."""
@@ -138,6 +140,9 @@ class Frames:
             if page.stamp in self._models:
                 return self._models[page.stamp]
         made = model(self.workspace, self.workspace.run(run), page.groups, {n: v for n, v in page.report.cursor.items() if isinstance(v, int)})
+        for card in (card for section in made["sections"] for card in section["cards"]):
+            card["at"] = list(variants.follows(page.cards[card["number"]]))
+        made["probes"] = variants.probes(self.workspace, self.workspace.run(run))
         with self._lock:
             _keep(self._models, page.stamp, made, MOST_PAGES)
         return made
@@ -156,7 +161,7 @@ class Frames:
 
     # --- shots -----------------------------------------------------------------------------------------------------------------------------
 
-    def frame(self, run: str, report: str, theme: str, stamp: str, cursor: Mapping[str, int], cards: Mapping[int, int | None]) -> Answer:
+    def frame(self, run: str, report: str, theme: str, stamp: str, cursor: Mapping[str, int | str], cards: Mapping[int, int | None]) -> Answer:
         """JSON of the cards (number -> step of a shot that the reader holds) at a cursor. Raises `Stale` for a stamp that nothing is known of.
 
         While a run grows its page is of the past at every moment: such a page is drawn on, from what is stored now, until the reader has the next.
@@ -177,7 +182,9 @@ class Frames:
                 held |= {before.spec, *before.datasets.values()}
         return Answer(self._written(page, shots, held, cursor, run, theme, fresh), fresh)
 
-    def _written(self, page: Page, shots: Mapping[int, Shot], held: set[str], cursor: Mapping[str, int], run: str, theme: str, fresh: bool) -> str:
+    def _written(
+        self, page: Page, shots: Mapping[int, Shot], held: set[str], cursor: Mapping[str, int | str], run: str, theme: str, fresh: bool
+    ) -> str:
         specs, rows = {}, {}
         for number, shot in shots.items():
             for key, kind in [(shot.spec, specs), *((key, rows) for key in shot.datasets.values())]:
@@ -190,14 +197,18 @@ class Frames:
     def shot(self, page: Page, number: int, cursor: Mapping[str, Any], theme: str) -> Shot:
         """A card at a cursor; drawn once."""
         card = page.cards[number]
-        place = " ".join([page.stamp, str(number), theme, *(f"{name}={cursor.get(name)}" for name in card.at)])
+        place = " ".join([page.stamp, str(number), theme, *(f"{name}={cursor.get(name)}" for name in variants.follows(card))])
         key = f"{place} {None if 'step' in card.panel.cursor else cursor.get('step')}"
         with self._lock:
             if key in self._shots:
                 self._shots.move_to_end(key)
                 return self._shots[key]
-        drawing = Drawing({}, {}, card.problem) if card.problem else card.draw(cursor, theme, validate=False)
-        shot = self._kept(drawing, card.as_of(cursor) if not drawing.problem else None, self._stands_still(place, card, int(cursor["step"]), drawing))
+        drawing = Drawing({}, {}, card.problem) if card.problem else variants.draw(card, cursor, theme)
+        shot = self._kept(
+            drawing,
+            card.as_of(cursor) if not drawing.problem else None,
+            "minus" not in cursor and self._stands_still(place, card, int(cursor["step"]), drawing),
+        )
         with self._lock:
             _keep(self._shots, key, shot, MOST_SHOTS)
         return shot
@@ -241,7 +252,7 @@ class Frames:
             if key in self._texts:
                 self._texts.move_to_end(key)
                 return self._texts[key]
-        self._kept(page.cards[number].draw(cursor, theme, validate=False), None, False)
+        self._kept(variants.draw(page.cards[number], cursor, theme), None, False)
         return self._texts[key]
 
 

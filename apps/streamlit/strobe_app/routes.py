@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from strobe import StrobeError, Workspace, charts
 
-from . import downloads
+from . import downloads, variants
 from .frames import Answer, Frames, Stale
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _frame(frames: Frames, request: Request) -> Answer:
     if theme not in (charts.LIGHT, charts.DARK):
         raise ValueError(f"no theme {theme!r}")
     cards = {int(number): int(base) if base else None for number, _, base in (c.partition("@") for c in query.pop("cards").split(","))}
-    cursor = {name: int(value) for name, value in query.items()}
+    cursor = {name: variants.place(name, value) for name, value in query.items()}
     if "step" not in cursor:
         raise ValueError("which step?")
     return frames.frame(run, report, theme, request.path_params["stamp"], cursor, cards)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
@@ -130,16 +130,7 @@ class Card:
 
     def draw(self, cursor: Mapping[str, Any], theme: str = LIGHT, *, validate: bool = True) -> Drawing:
         """The chart at a cursor, in one of the themes. `validate=False` skips Altair's check, once a chart of the same renderer has passed it."""
-        from .. import charts
-
-        try:
-            view = self.looking(cursor)
-            with _altair, charts.use(theme):
-                return parted(view.chart.to_dict(validate=validate))
-        except StrobeError as e:
-            return Drawing({}, {}, str(e))
-        except Exception as e:  # the plugin boundary: one renderer's mistake must not take the page
-            return Drawing({}, {}, f"{self.who} failed: {type(e).__name__}: {e}")
+        return drawn(self.who, theme, lambda: parted(self.looking(cursor).chart.to_dict(validate=validate)))
 
     def as_of(self, cursor: Mapping[str, Any]) -> int | None:
         """The earlier step whose rows are shown because there are none at the cursor's; None when there are, or when all steps are shown.
@@ -196,6 +187,19 @@ def choices(workspace: Workspace, run: str | Run, cards: Iterable[Card]) -> dict
                 continue
             found.setdefault(coordinate, set()).update(int(v) for v in values.dropna().unique())
     return {name: sorted(values) for name, values in found.items() if values}
+
+
+def drawn(who: str, theme: str, draw: Callable[[], Drawing]) -> Drawing:
+    """What `draw` makes under a theme; a problem in words when it cannot. `who` is the renderer, for what is its own mistake."""
+    from .. import charts
+
+    try:
+        with _altair, charts.use(theme):
+            return draw()
+    except StrobeError as e:
+        return Drawing({}, {}, str(e))
+    except Exception as e:  # the plugin boundary: one renderer's mistake must not take the page
+        return Drawing({}, {}, f"{who} failed: {type(e).__name__}: {e}")
 
 
 def parted(spec: Mapping[str, Any]) -> Drawing:

@@ -10,7 +10,8 @@ from ..runs.run import Run
 from .bookmarks import bookmarks
 from .cards import Card, Group, cards_of
 from .markdown import to_html
-from .moments import events_of, metrics_at, opening_step
+from .moments import events_of, metrics_at, numbers_at, opening_step
+from .settings import form
 
 if TYPE_CHECKING:
     from ..workspace import Workspace
@@ -32,6 +33,7 @@ def model(workspace: Workspace, run: Run, groups: Sequence[Group], cursor: Mappi
         "cursor": {"step": opening_step(steps, events), **cursor},
         "events": [{"event": name, "step": step} for name, step in events.items()],
         "metrics": metrics_at(run, steps),
+        "recorded": numbers_at(run, steps),
         "choices": places(workspace, run, cards_of(groups)),
         "bookmarks": _bookmarks(run),
         "sections": [section(group) for group in groups],
@@ -63,7 +65,8 @@ def described(card: Card) -> dict[str, Any]:
         "at": list(card.at),
         "pinned": "step" in card.panel.cursor,
         "picks": [[pick.field, pick.to or pick.field] for pick in renderer.picks] if renderer else [],
-        "settings": renderer.model_dump(mode="json") if renderer else {},
+        "narrows": bool(renderer and renderer.narrows),
+        "form": form(renderer) if renderer else [],
         "problem": card.problem,
     }
 

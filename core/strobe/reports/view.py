@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..frame import Frame
 from ..renderer import Renderer
+from .brush import ONLY, narrowed
 from .compare import Together, frame_of
 from .multiples import chart_of
 
@@ -38,7 +39,12 @@ class View:
 
     @property
     def frame(self) -> Frame:
-        """The rows at the cursor."""
+        """The rows at the cursor; those that a brush leaves, where the renderer takes one."""
+        brush = self.cursor.get(ONLY)
+        return narrowed(self._whole, str(brush)) if brush and self.renderer.narrows else self._whole
+
+    @property
+    def _whole(self) -> Frame:
         if self.shown is not None:
             return frame_of(self.workspace, self.renderer, self.table, self.cursor, self.slots, self.follow, self.shown, self.sql)
         return self.workspace.frame(self.renderer, self.table, self.cursor, self.slots, self.follow, self.sql)

@@ -39,7 +39,7 @@ class AttentionMap(Renderer):
         picture["text"] = [f"mean {m:.2f}" for m in picture["mean"]]
         ticks = [0, (p - 1) // 2, p - 1]
         chart = charts.heatmap(
-            picture, width=side, height=side, extent=(p, p), x="operand b, residue", y="operand a, residue", legend="attention weight",
+            picture, width=side, height=side, extent=(p, p), x="b, residue", y="a, residue", legend="attention weight",
             x_ticks=ticks, y_ticks=ticks, name="maps",
         )  # fmt: skip
         words = alt.Chart(chart.data).mark_text(style="annotation", align="right", baseline="top")

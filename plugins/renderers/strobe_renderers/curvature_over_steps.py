@@ -37,8 +37,18 @@ class CurvatureOverSteps(Renderer):
             values = charts.value_axis(rows["value"], title, height=self.height, log=True)
             ends = {"top": name == parts[0][0], "bottom": name == parts[-1][0]}
             drawn.append(charts.step_lines(rows, lines, steps, values, name=name, **ends, **shared))
+        if not len(sharp):
+            drawn[-1] = alt.layer(drawn[-1], _missing(frame, self.height))
         text = "Curvature of the loss in random directions, and largest eigenvalue and trace of its Hessian, over training steps."
         return charts.described(charts.strips(*drawn, spacing=26), text)
+
+
+def _missing(frame: Frame, height: int) -> alt.Chart:
+    """Below the last strip: how to compute what is opt-in."""
+    run = frame.cursor.get("run", "RUN")
+    rows = [{"text": f"The Hessian's largest eigenvalue and trace: strobe analyze {run} -a hessian"}]
+    mark = alt.Chart(charts.dataset("how to see more", rows)).mark_text(style="annotation", align="left", limit=560, clip=False)
+    return mark.encode(x=alt.XValue(0), y=alt.YValue(height + 58), text=alt.Text("text:N"))
 
 
 def _long(data: pd.DataFrame | None, by: str, series: dict[str, tuple[str, str]]) -> pd.DataFrame:

@@ -47,7 +47,7 @@ class GeometryOverSteps(Renderer):
         middle = charts.step_lines(ratios, by_k, steps, round_, top=False, bottom=False, name="axis ratios", **shared)
         noise = _series(rows, {"snr": "snr"}).query("value > 0")
         apart = charts.value_axis(noise["value"], "signal to noise", height=self.height, log=True)
-        third = charts.step_lines(noise, {"snr": charts.Line("S^2 / radius^2")}, steps, apart, top=False, bottom=False, name="snr", **shared)
+        third = charts.step_lines(noise, {"snr": charts.Line("S² / r²")}, steps, apart, top=False, bottom=False, name="snr", **shared)
         aligned = _series(rows, {"alignment": "alignment", "alignment_null_95": "random, 95 %"})
         lines = {"alignment": charts.Line("alignment"), "random, 95 %": charts.Line.styled("random, 95 %", "null")}
         unit = charts.ValueAxis(0, 1, "alignment", self.height)

@@ -42,7 +42,7 @@ class LineOverSteps(Renderer):
         last = rows.sort_values("step").groupby("series", sort=False)["value"].last()
         names = list(last.abs().sort_values(ascending=False, kind="stable").index)
         if len(names) == 1:
-            return {names[0]: charts.Line(names[0] if names[0] != "value" else "")}
+            return {names[0]: charts.Line("" if names[0] == "value" or names[0].isdigit() else names[0])}  # one layer's number says nothing
         tints = charts.categories()
         pale = {n: charts.Line("", charts.colour("faint"), width=0.75) for n in names[self.top :]}
         return pale | {n: charts.Line(_short(n), *tints[i % len(tints)]) for i, n in enumerate(names[: self.top])}

@@ -12,18 +12,21 @@ class MarginsOverSteps(Renderer):
     """Margin of the target over the best other class: smallest, median and largest over the inputs of a split, over steps, with the phases marked.
 
     Where the smallest is above 0 every answer is right; it keeps moving long after the accuracy is 100 %, and shows a regress that the loss hides.
+    Below, once `phases` found the regress: test loss and smallest margin from there on, each on the scale of that time alone.
     """
 
-    consumes = ("margins", "phases")
+    consumes = ("margins", "phases", "loss_and_accuracy")
     over = ("step",)
 
     split: str = "all"
     width: int = charts.WIDTH
     height: int = 180
+    zoom_height: int = 60
+    """Of the two strips of the regress, px; 0 leaves them out."""
     step_scale: charts.StepScale = "sqrt"
 
     @hookimpl
-    def render(self, frame: Frame) -> alt.LayerChart | alt.Chart:
+    def render(self, frame: Frame) -> alt.VConcatChart | alt.LayerChart | alt.Chart:
         rows = _long(frame.data, self.split)
         if not len(rows):
             return charts.note(f"No margins of the split {self.split!r} were computed for this run.", width=self.width)
@@ -36,8 +39,26 @@ class MarginsOverSteps(Renderer):
             "median": charts.Line("median", pale),
             "maximum": charts.Line("largest", pale, dash=(1.5, 3), width=1.25),
         }
-        chart = charts.step_lines(rows, lines, steps, values, phases=frame.others.get("phases"), cursor=frame.cursor)
-        return charts.described(chart, "Smallest, median and largest margin of the right answer over training steps.")
+        zoomed = self._regress(frame, rows)
+        shared = {"phases": frame.others.get("phases"), "cursor": frame.cursor}
+        strips = [charts.step_lines(rows, lines, steps, values, bottom=not zoomed, **shared)]
+        for i, (title, part) in enumerate(zoomed.items()):
+            axis = charts.value_axis(part["value"], f"{title}, zoomed", height=self.zoom_height, log=False)
+            line = charts.Line.styled("test", "test") if title.startswith("test") else charts.Line("smallest", ink)
+            strips.append(charts.step_lines(part, {"zoom": line}, steps, axis, top=False, bottom=i == len(zoomed) - 1, name=title, **shared))
+        text = "Smallest, median and largest margin of the right answer over training steps; test loss and smallest margin of the regress, zoomed."
+        return charts.described(charts.strips(*strips, spacing=26), text)
+
+    def _regress(self, frame: Frame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """Title -> rows step, series, value, from the lowest test loss after generalising on; {} without a regress."""
+        start = charts.event_steps(frame.others.get("phases")).get("regress")
+        losses = frame.others.get("loss_and_accuracy")
+        if start is None or losses is None or not len(losses) or not self.zoom_height:
+            return {}
+        test = losses[losses["split"] == "test"][["step", "loss"]].rename(columns={"loss": "value"})
+        parts = {"test loss, nats": test, "smallest margin, logits": rows[rows["series"] == "minimum"][["step", "value"]]}
+        late = {title: part[part["step"] >= start].dropna().assign(series="zoom") for title, part in parts.items()}
+        return {title: part for title, part in late.items() if len(part) > 1}
 
 
 def _long(data: pd.DataFrame, split: str) -> pd.DataFrame:

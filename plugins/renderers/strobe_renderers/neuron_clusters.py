@@ -42,7 +42,12 @@ class NeuronClusters(Renderer):
         size = {"width": wide, "height": tall, "extent": (n, k_max)}
         chart = charts.heatmap(picture, **size, **titles, origin="bottom", x_ticks=[], y_ticks=[], name="fractions")
         keys = charts.frequency_colours(frame.others.get("key_frequencies"))
-        layers = [self._ticks(k_max, tall), self._columns(order, n, wide, tall), self._labels(rows, keys, k_max, wide, tall), charts.room(wide)]
+        layers = [
+            self._ticks(k_max, tall),
+            self._columns(order, n, wide, tall),
+            *([] if charts.of_differences() else [self._labels(rows, keys, k_max, wide, tall)]),
+            charts.room(wide),
+        ]
         layered = alt.layer(chart, *layers).properties(width=wide, height=tall).resolve_scale(color="independent", y="independent")
         return charts.described(layered, "Share of each neuron's activation map held by each frequency; neurons sorted by their leading frequency.")
 

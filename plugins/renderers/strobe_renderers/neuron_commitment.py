@@ -67,5 +67,5 @@ class NeuronCommitment(Renderer):
         last = bands[(bands["step"] == bands["step"].max()) & (bands["count"] > 0)]
         middle = [(1 - (low + high) / 2 / total) * self.height for low, high in zip(last["low"], last["high"], strict=True)]
         placed = charts.spread(middle, 14, 5, self.height - 5)
-        text = [f"k {g}: {n}" if g.isdigit() else f"{g}: {n}" for g, n in zip(last["group"], last["count"], strict=True)]
+        text = [f"k {g}: {n}" if g.isdigit() else f"{g} {n}" for g, n in zip(last["group"], last["count"], strict=True)]
         return pd.DataFrame({"group": last["group"], "text": text, "y": [(1 - h / self.height) * total for h in placed]})

@@ -8,9 +8,13 @@ from strobe import Dim, Frame, Renderer, charts, hookimpl
 
 
 class Table(Renderer):
-    """Draws any table: its scalar columns, the first `rows` rows at the cursor, with the count of all. Arrays are left out."""
+    """Draws any table: its scalar columns, the first `rows` rows at the cursor, with the count of all. Arrays are left out.
+
+    A brush in another panel leaves only the rows of its neurons or frequencies.
+    """
 
     slots = {"first": Dim(optional=True)}
+    narrows = True
 
     rows: int = 20
     width: int = charts.WIDTH

@@ -21,7 +21,7 @@ class TrajectoryPlane(Renderer):
     picks = [Pick(field="step")]
 
     group: str = "all"
-    size: int = 220
+    size: int = 200
 
     @hookimpl
     def render(self, frame: Frame) -> alt.HConcatChart | alt.Chart:
@@ -33,7 +33,7 @@ class TrajectoryPlane(Renderer):
         planes = [(1, 2), (1, 3), (2, 3)] if 3 in points.columns else [(1, 2)]
         drawn: list[Any] = [self._plane(points, shares, x, y, frame) for x, y in planes]
         return charts.described(
-            alt.hconcat(*drawn, spacing=48), f"Path of the parameters ({self.group}) on their principal components, coloured by step."
+            alt.hconcat(*drawn, spacing=20), f"Path of the parameters ({self.group}) on their principal components, coloured by step."
         )
 
     def _plane(self, points: pd.DataFrame, shares: pd.Series, x: int, y: int, frame: Frame) -> alt.LayerChart:

@@ -1,7 +1,8 @@
 // The cards of a report, and the loop that keeps those in sight at the cursor.
 import { Panel } from "./panel.js";
+import { comparison } from "./pins.js";
 import { store } from "./store.js";
-import { element, number } from "./words.js";
+import { element } from "./words.js";
 
 export class Board {
   constructor(root, frames) {
@@ -141,26 +142,17 @@ export class Board {
     setTimeout(() => target.classList.remove("found"), 1500);
   }
 
-  // One card over the whole page; Escape closes it, and the page has not moved.
+  // One card over the whole page with its settings; Escape closes it, and the page has not moved.
   enlarge(card) {
     const panel = new Panel(card, this, "svg");
-    const settings = Object.entries(card.settings ?? {});
-    if (settings.length) {
-      const items = settings.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, JSON.stringify(value))]);
-      panel.details.before(element("dl", { className: "settings" }, ...items));
-    }
+    const form = panel.element.querySelector("details.settings");
+    if (form) form.open = true;
     this.over(card.title, [panel]);
   }
 
-  // One card at the two pinned places, side by side.
+  // One card at the two pinned places, side by side, and their difference.
   compare(card) {
-    const panels = Object.entries(store.pins).map(([name, { run, ...cursor }]) => {
-      const panel = new Panel(card, this, "svg", cursor);
-      const place = Object.entries(cursor).map(([coordinate, value]) => `${coordinate} ${number(value)}`);
-      panel.element.querySelector(".how").textContent = `${name}: ${place.join(", ")}`;
-      return panel;
-    });
-    this.over(`${card.title}, A and B`, panels);
+    this.over(`${card.title}, A and B`, comparison(card, this));
   }
 
   over(title, panels) {

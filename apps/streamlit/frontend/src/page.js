@@ -1,5 +1,6 @@
 // The entry of both pages: the component that Streamlit mounts, and the file that opens without a server.
 import { Board } from "./board.js";
+import { Chip } from "./brush.js";
 import { HttpFrames, InlineFrames } from "./frames.js";
 import { store } from "./store.js";
 import { listenToKeys, player, Strip, TimePanel, toggle } from "./time.js";
@@ -37,6 +38,7 @@ function unmount(held, parent) {
   held.part?.close();
   held.strip?.close();
   held.watch?.close();
+  held.chip?.close();
   held.leave?.();
   held.root.remove();
   mounts.delete(parent);
@@ -56,10 +58,13 @@ function mountBoard(held, data) {
   held.part?.close();
   const cards = element("div", { className: "sections" });
   const strip = element("div", { className: "strip", hidden: true });
-  held.root.replaceChildren(cards, strip);
+  const chip = element("div", { className: "chip", hidden: true });
+  held.root.replaceChildren(chip, cards, strip);
   held.part = store.board = new Board(cards, new HttpFrames(store.model, changed));
   held.strip?.close();
   held.strip = new Strip(strip);
+  held.chip?.close();
+  held.chip = new Chip(chip);
   held.leave ??= tellPython(held);
   store.onTimeInSight = (inSight) => (strip.hidden = inSight);
   store.openRun = (run) => location.assign(`?${addressOf({ run })}`);

@@ -1,8 +1,10 @@
 // One card: mounted once, its rows swapped when the cursor moves, its marks clickable, its data listed when asked for.
+import { brushable } from "./brush.js";
 import { Chart } from "./chart.js";
 import { openDoors } from "./doors.js";
 import { picked, pickedNear, stepAt, stepPlots } from "./pick.js";
 import { sceneClass } from "./scenes.js";
+import { settingsForm } from "./settings.js";
 import { store } from "./store.js";
 import { element, number, table } from "./words.js";
 
@@ -41,13 +43,16 @@ export class Panel {
       this.asOf,
       element("p", { className: "footnote" }, card.footnote),
       this.details,
+      this.pin ? "" : settingsForm(card),
     );
+    brushable(this);
   }
 
   // What else this panel opens: the details of what a click on it chooses, and itself over the whole page.
   actions() {
     const moves = [...new Set(this.card.picks.map(([, to]) => to))];
-    const details = moves.flatMap((name) => this.board.detailsOf(name, this.card).slice(0, 1).map((card) => [name, card]));
+    const found = moves.flatMap((name) => this.board.detailsOf(name, this.card).slice(0, 1).map((card) => [name, card]));
+    const details = found.filter(([, card], i) => found.findIndex(([, other]) => other === card) === i);
     const go = details.map(([name, card]) =>
       element("button", {
         type: "button",

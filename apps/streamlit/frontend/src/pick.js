@@ -43,6 +43,27 @@ export function pickedNear(view, picks, event, surface, reach = 8) {
   return best && picked(best, picks);
 }
 
+// {coordinate: values} of all marks that touch the rectangle between two pointer events.
+export function marksIn(view, picks, [from, to], surface) {
+  const [a, b] = [pointer(view, from, surface), pointer(view, to, surface)];
+  const [left, right] = [Math.min(a[0], b[0]), Math.max(a[0], b[0])];
+  const [top, bottom] = [Math.min(a[1], b[1]), Math.max(a[1], b[1])];
+  const found = {};
+  const look = (items, dx, dy) => {
+    for (const item of items) {
+      if (item.items) {
+        for (const mark of item.items) look(mark.items, dx + (item.x ?? 0), dy + (item.y ?? 0));
+        continue;
+      }
+      const { x1, x2, y1, y2 } = item.bounds ?? {};
+      if (!(x1 + dx <= right && x2 + dx >= left && y1 + dy <= bottom && y2 + dy >= top)) continue;
+      for (const [name, value] of Object.entries(picked(item, picks) ?? {})) (found[name] ??= new Set()).add(value);
+    }
+  };
+  look(view.scenegraph().root.items, 0, 0);
+  return Object.fromEntries(Object.entries(found).map(([name, values]) => [name, [...values]]));
+}
+
 // The step under the pointer, null outside the plots over steps. A little below a plot counts: its axis is there.
 export function stepAt(view, plots, event, surface) {
   const [x, y] = pointer(view, event, surface);

@@ -1,6 +1,10 @@
 // Where everyone looks. One store per page, shared by everything that is mounted on it.
 import { nearest, number } from "./words.js";
 
+// Coordinates that are texts; the twin of `strobe_app.variants.WORDS`.
+export const isWord = (name) => /^(only|probe|minus|set\d+)$/.test(name);
+const keeps = (name, before, model) => before.run === model.run && (!name.startsWith("set") || before.address?.report === model.address?.report);
+
 class Store {
   cursor = {};
   model = null; // what the page is about: run, steps, events, choices, cards, bookmarks
@@ -17,6 +21,7 @@ class Store {
   load(model) {
     if (this.model?.version === model.version) return;
     const fresh = !this.model;
+    const before = this.model;
     const wanted = fresh ? model.cursor : this.cursor;
     this.model = model;
     this.notes = [];
@@ -27,6 +32,7 @@ class Store {
       this.cursor[name] = values[nearest(values, value)];
       if (this.cursor[name] !== value) this.notes.push(`${name} ${number(value)} is not in ${model.run}: ${number(this.cursor[name])} is the nearest`);
     }
+    for (const [name, text] of Object.entries(wanted)) if (isWord(name) && (fresh || keeps(name, before, model))) this.cursor[name] = text;
     for (const pin of Object.keys(this.pins)) if (this.pins[pin].run !== model.run) delete this.pins[pin];
     this.tell("model", {});
   }
@@ -55,6 +61,14 @@ class Store {
   go({ run, ...moved }, origin = "pick") {
     if (run !== undefined && run !== this.model.run) return void this.openRun?.(run);
     this.set(moved, origin);
+  }
+
+  // A coordinate that is a text: a brush, a probe, the settings of a card. "" takes it away.
+  write(name, text, origin = "") {
+    if ((this.cursor[name] ?? "") === text) return;
+    const { [name]: _, ...rest } = this.cursor;
+    this.cursor = text ? { ...rest, [name]: text } : rest;
+    this.tell(origin, { [name]: text });
   }
 
   // Move a coordinate by places in its list; stays inside.

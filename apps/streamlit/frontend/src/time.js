@@ -1,5 +1,8 @@
 // The panel that is always in reach: step, play, events, coordinates, bookmarks, pins. It moves the store and shows it, nothing else.
-import { store } from "./store.js";
+import { bandsHere, moveInBand } from "./bands.js";
+import { selectFrequencies } from "./brush.js";
+import { recorded } from "./pins.js";
+import { isWord, store } from "./store.js";
 import { element, nearest, number } from "./words.js";
 
 const PACE = 350; // ms a step at speed 1
@@ -52,7 +55,22 @@ const KEYS = {
   " ": () => toggle(),
   n: () => store.move("neuron", 1, "key"),
   p: () => store.move("neuron", -1, "key"),
+  "]": () => moveInBand(1),
+  "[": () => moveInBand(-1),
+  b: () => moveInBand(1),
+  B: () => moveInBand(-1),
 };
+
+const HELP = [
+  ["← →", "one checkpoint back, on"],
+  ["shift ← →", "ten"],
+  ["home end", "first, last checkpoint"],
+  ["space", "play, pause"],
+  ["n p", "next, previous neuron"],
+  ["] [", "next, previous neuron of the same band; also b and B"],
+  ["esc", "let go of a selection, close what is enlarged"],
+  ["drag", "over neurons or frequencies: filter atlas and tables"],
+];
 
 // Keys work wherever the reader is, except in fields that take text, and space on a button, which presses it.
 export function listenToKeys() {
@@ -93,7 +111,7 @@ export class TimePanel {
   }
 
   changed(origin) {
-    if (origin === "settled") return;
+    if (origin === "settled") return void this.showBand();
     if (origin === "model") this.build();
     else this.show(origin === "pins");
   }
@@ -113,6 +131,7 @@ export class TimePanel {
     this.metrics = element("dl", { className: "metrics" });
     this.notes = element("div", { className: "notes", role: "status" });
     this.places = element("div", { className: "places" });
+    this.band = element("div", { className: "band", hidden: true });
     this.marks = element("div", {});
     this.pinned = element("div", {});
     const typed = element("input", { type: "number", className: "typed", "aria-label": "go to step", placeholder: "go to step" });
@@ -129,9 +148,11 @@ export class TimePanel {
       element("div", { className: "track" }, this.ticks, this.slider),
       element("div", { className: "pace" }, typed, speed, element("label", {}, loop, "loop")),
       element("p", { className: "hint" }, "← → one checkpoint, shift ten; space plays"),
+      element("details", { className: "keys" }, element("summary", {}, "all keys"), element("dl", {}, ...HELP.flatMap(([key, does]) => [element("dt", {}, key), element("dd", {}, does)]))),
       this.notes,
       this.metrics,
       this.places,
+      this.band,
       ...(events.length ? [element("h2", {}, "Events"), this.events(events)] : []),
       this.pinned,
       this.marks,
@@ -163,6 +184,21 @@ export class TimePanel {
     this.metrics.replaceChildren(...known.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
     if (everything) this.rebuild();
     for (const field of this.places.querySelectorAll("[data-coordinate]")) field.value = cursor[field.dataset.coordinate];
+    this.showBand();
+  }
+
+  // The band of the neuron: which frequency leads it at this step, and the way to the others of the same.
+  showBand() {
+    const known = store.board && "neuron" in store.cursor ? bandsHere(store.board) : null;
+    const frequency = known?.of.get(store.cursor.neuron);
+    this.band.hidden = !known;
+    if (!known) return;
+    const neurons = known.members.get(frequency) ?? [];
+    const words = frequency === undefined ? "no frequency leads it" : `k ${frequency}: ${neurons.indexOf(store.cursor.neuron) + 1} of ${neurons.length}`;
+    const only = button(words, "show only this band in atlas and tables", () => selectFrequencies([frequency], store.board), "quiet");
+    only.disabled = frequency === undefined;
+    const step = (label, title, places) => Object.assign(button(label, title, () => moveInBand(places)), { disabled: neurons.length < 2 });
+    this.band.replaceChildren(element("span", {}, "Its band"), step("‹", "previous neuron of this band", -1), only, step("›", "next neuron of this band", 1));
   }
 
   rebuild() {
@@ -175,9 +211,18 @@ export class TimePanel {
         return tick;
       }),
     );
-    this.places.replaceChildren(...Object.entries(model.choices).filter(([, values]) => values.length > 1).map(([name, values]) => this.place(name, values)));
+    this.places.replaceChildren(...Object.entries(model.choices).filter(([, values]) => values.length > 1).map(([name, values]) => this.place(name, values)), this.probes());
     this.pinned.replaceChildren(...this.pins());
     this.marks.replaceChildren(...this.bookmarks());
+  }
+
+  // Which inputs the results are of, where some were computed on more than one probe.
+  probes() {
+    const names = store.model.probes ?? [];
+    const field = element("select", { "aria-label": "probe" }, ...names.map((name) => element("option", { value: name, textContent: name })));
+    field.value = store.cursor.probe ?? names[0];
+    field.addEventListener("change", () => store.write("probe", field.value === names[0] ? "" : field.value, "place"));
+    return names.length > 1 ? element("label", { className: "place probe" }, element("span", {}, "Probe"), element("span", {}), field, element("span", {})) : "";
   }
 
   place(name, values) {
@@ -203,7 +248,7 @@ export class TimePanel {
       held.length === 2 && store.board
         ? [element("select", { className: "compare", "aria-label": "compare A and B in", on: { change: (e) => this.compare(e.target) } }, element("option", { value: "", textContent: "Compare A and B in …" }), ...store.board.cards.map((card) => element("option", { value: card.number, textContent: card.title })))]
         : [];
-    const list = held.length ? [element("ul", {}, ...jumps), this.difference(), ...compare, button("Unpin", "let go of A and B", () => store.unpin(), "quiet")] : [];
+    const list = held.length ? [element("ul", {}, ...jumps), recorded(), ...compare, button("Unpin", "let go of A and B", () => store.unpin(), "quiet")] : [];
     return [element("h2", {}, "Side by side"), element("div", { className: "row" }, ...set), ...list];
   }
 
@@ -211,16 +256,6 @@ export class TimePanel {
     const card = store.board.cards.find((c) => c.number === Number(field.value));
     field.value = "";
     if (card) store.board.compare(card);
-  }
-
-  // What training recorded at A and at B.
-  difference() {
-    const { steps, metrics } = store.model;
-    if (Object.keys(store.pins).length < 2) return "";
-    const [a, b] = ["A", "B"].map((name) => metrics[steps.indexOf(store.pins[name].step)] ?? {});
-    const rows = Object.keys(a).map((name) => element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, a[name]), element("td", {}, b[name])));
-    const head = element("tr", {}, element("td", {}), element("th", {}, "A"), element("th", {}, "B"));
-    return rows.length ? element("table", { className: "ab" }, head, ...rows) : "";
   }
 
   bookmarks() {
@@ -238,7 +273,8 @@ export class TimePanel {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (!name.value.trim()) return;
-      this.save({ name: name.value.trim(), note: note.value.trim(), cursor: { ...store.cursor } });
+      const place = Object.fromEntries(Object.entries(store.cursor).filter(([key]) => !isWord(key)));
+      this.save({ name: name.value.trim(), note: note.value.trim(), cursor: place });
       name.value = note.value = "";
     });
     return [element("h2", {}, "Bookmarks"), element("ul", {}, ...items), form];
@@ -246,7 +282,7 @@ export class TimePanel {
 }
 
 function where(cursor) {
-  const words = Object.entries(cursor).filter(([name]) => name !== "step" && (store.model.choices[name]?.length ?? 0) > 1);
+  const words = Object.entries(cursor).filter(([name]) => name === "probe" || (name !== "step" && !isWord(name) && (store.model.choices[name]?.length ?? 0) > 1));
   return words.map(([name, value]) => `, ${name} ${value}`).join("");
 }
 

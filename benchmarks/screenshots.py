@@ -1,0 +1,81 @@
+"""Pictures of the shipped reports for docs/images: `python benchmarks/screenshots.py WORKSPACE RUN`, with everything analyzed, and a Chromium.
+
+Each report as a whole page, 1280 and 1920 px wide, light and dark, opened at the step it opens at. PNG of few colours, so that they stay small; the
+size of each is printed. `--report NAME` and `--width PX` take some of them alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import shutil
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+from ui import ARGUMENTS, app
+
+from strobe import Workspace
+
+REPORTS = {"grokking": "default", "neuron": "neuron", "heads": "heads", "geometry": "geometry"}
+WIDTHS = (1280, 1920)
+THEMES = ("light", "dark")
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+COLOURS = 255
+DRAWN = """() => globalThis.strobe?.board && !strobe.board.root.querySelector('[aria-busy=true]')
+    && Number(strobe.board.root.dataset.step) === strobe.store.cursor.step"""
+TALL = """() => {
+    const main = document.querySelector('[data-testid=stMain]'), side = document.querySelector('[data-testid=stSidebarContent]');
+    return Math.max(main.scrollHeight, side.scrollHeight);
+}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workspace", nargs="?", default=os.environ.get("STROBE_WORKSPACE", "strobe-workspace"))
+    parser.add_argument("run", nargs="?", default="modadd_p113_seed999")
+    parser.add_argument("--report", action="append", choices=list(REPORTS))
+    parser.add_argument("--width", action="append", type=int)
+    parser.add_argument("--theme", action="append", choices=THEMES)
+    parser.add_argument("--output", type=Path, default=IMAGES)
+    parser.add_argument("--query", default="", help="more of the address, such as neuron=3&step=5000")
+    options = parser.parse_args()
+    with app(Workspace(options.workspace)) as address, sync_playwright() as play:
+        chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+        browser = play.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        for name in options.report or REPORTS:
+            for width in options.width or WIDTHS:
+                for theme in options.theme or THEMES:
+                    query = f"{address}/?run={options.run}&report={REPORTS[name]}&{options.query}"
+                    file = options.output / f"{name}-{width}-{theme}.png"
+                    size = keep(whole(browser, query, width, theme), file)
+                    print(f"{file.name:28} {size / 1000:6.0f} kB", flush=True)
+        browser.close()
+
+
+def whole(browser: Browser, address: str, width: int, theme: str) -> bytes:
+    """The page from top to bottom, once everything on it is drawn."""
+    page = browser.new_page(viewport={"width": width, "height": 1200}, color_scheme="dark" if theme == "dark" else "light")
+    page.goto(address)
+    page.wait_for_function(DRAWN, timeout=240_000)
+    for _ in range(2):  # cards that come into sight make the page longer
+        page.set_viewport_size({"width": width, "height": int(page.evaluate(TALL)) + 40})
+        page.wait_for_timeout(500)
+        page.wait_for_function(DRAWN, timeout=240_000)
+    page.wait_for_timeout(300)
+    taken = page.screenshot()
+    page.close()
+    return taken
+
+
+def keep(picture: bytes, file: Path) -> int:
+    """Write it with few colours, without dithering; returns its bytes."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS, method=Image.Quantize.FASTOCTREE, kmeans=1, dither=Image.Dither.NONE)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    image.save(file, optimize=True)
+    return file.stat().st_size
+
+
+if __name__ == "__main__":
+    main()

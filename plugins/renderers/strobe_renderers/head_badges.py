@@ -1,0 +1,153 @@
+"""What every head does, at one step, as badges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+from pydantic import Field
+
+from strobe import Frame, Pick, Renderer, charts, hookimpl
+
+TYPES = ("previous token", "duplicate token", "induction", "operand a", "operand b", "both operands", "uniform", "mixed")
+"""In the order of the groups; the first that fits is a head's type."""
+MARKS = {"previous token": "←", "duplicate token": "=", "induction": "↻", "operand a": "a", "operand b": "b", "both operands": "ab"}
+PATTERNS = {"previous_token": "previous token", "duplicate_token": "duplicate token", "induction": "induction"}
+TILE, ROW = 190, 76
+
+
+class HeadBadges(Renderer):
+    """What each head does at the cursor's step: heads of one type stand together, in that type's colour, with badges for where they look, which
+    frequency they follow and since when.
+
+    Types, the first that fits: a pattern (previous token, duplicate token, induction) scores `pattern_from` or more above uniform attention; one
+    operand takes `operand_from` or more of the attention of '='; uniform, its normalised entropy is `uniform_from` or more; both operands, together
+    they take `operand_from` or more; mixed, nothing of that. Of `attention_maps`, `head_scores`, `attention_entropy` and `head_labels`, as far as
+    they are computed. A click chooses the head.
+    """
+
+    consumes = ("attention_maps", "head_scores", "attention_entropy", "head_labels", "key_frequencies")
+    picks = [Pick(field="head"), Pick(field="layer"), Pick(field="frequency")]
+
+    pattern_from: float = Field(0.3, ge=0, le=1, description="score above uniform attention from which a pattern is a head's type")
+    operand_from: float = Field(0.7, ge=0, le=1, description="share of the attention of '=' from which a head reads an operand")
+    uniform_from: float = Field(0.97, ge=0, le=1, description="normalised entropy from which a head spreads evenly")
+    columns: int = Field(3, ge=1, le=12, description="heads beside each other")
+
+    @hookimpl
+    def render(self, frame: Frame) -> alt.LayerChart | alt.Chart:
+        heads = self._heads(frame)
+        if not len(heads):
+            return charts.note("No attention of any head at this step.")
+        tiles, groups = self._placed(heads)
+        keys = charts.frequency_colours(frame.others.get("key_frequencies"))
+        tiles["group"] = [keys.group(int(k)) if pd.notna(k) else charts.OTHER for k in tiles["frequency"]]
+        width = TILE * self.columns - 12
+        layers = [*_frames(tiles), *_words(tiles, keys), _titles(groups)]
+        drawn = alt.layer(*layers).properties(width=width, height=ROW).resolve_scale(color="independent")
+        return charts.described(
+            drawn, "The heads grouped by what they do, each with the share of its attention per operand and the frequency it follows."
+        )
+
+    def _heads(self, frame: Frame) -> pd.DataFrame:
+        """A row per head: layer, head, type, a, b, entropy, label, frequency, fraction, since."""
+        data = frame.data
+        if not len(data):
+            return pd.DataFrame()
+        step = int(data["step"].iloc[0])
+        last = data[data["query"] == data["query"].max()]
+        means = (
+            last.assign(mean=[float(m.mean()) for m in last["map"]]).pivot_table(index=["layer", "head"], columns="key", values="mean").reset_index()
+        )
+        named = {name: _at(frame.others.get(name), step) for name in ("head_scores", "attention_entropy", "head_labels")}
+        return pd.DataFrame([self._head(row, named) for row in means.to_dict("records")])
+
+    def _head(self, row: dict[Any, Any], tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
+        layer, head = int(row["layer"]), int(row["head"])
+        mine = {name: t[(t["layer"] == layer) & (t["head"] == head)] if len(t) else t for name, t in tables.items()}
+        scores = mine["head_scores"].dropna(subset=["score"]) if len(mine["head_scores"]) else mine["head_scores"]
+        found = {PATTERNS.get(p, p): float(s) for p, s in zip(scores["pattern"], scores["score"], strict=True)} if len(scores) else {}
+        spread = mine["attention_entropy"]
+        entropy = float(spread.loc[spread["query"].idxmax(), "normalised"]) if len(spread) and spread["normalised"].notna().all() else None
+        label = mine["head_labels"].iloc[0].to_dict() if len(mine["head_labels"]) else {}
+        a, b = float(row.get(0, 0.0)), float(row.get(1, 0.0))
+        followed = {name: label.get(name) for name in ("label", "frequency", "fraction", "since")}
+        return {"layer": layer, "head": head, "type": self._type(found, a, b, entropy), "a": a, "b": b, "entropy": entropy, **followed}
+
+    def _type(self, scores: dict[str, float], a: float, b: float, entropy: float | None) -> str:
+        best = max(scores, key=lambda name: scores[name], default="")
+        if best and scores[best] >= self.pattern_from:
+            return best
+        if max(a, b) >= self.operand_from:
+            return "operand a" if a >= b else "operand b"
+        if entropy is not None and entropy >= self.uniform_from:
+            return "uniform"
+        return "both operands" if a + b >= self.operand_from else "mixed"
+
+    def _placed(self, heads: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+        """Tiles with x and y, and the titles of the groups; the picture grows with them."""
+        tiles, groups, y = [], [], 0
+        several = heads["layer"].nunique() > 1
+        for kind in TYPES:
+            mine = heads[heads["type"] == kind].sort_values(["layer", "head"])
+            if not len(mine):
+                continue
+            groups.append({"text": f"{kind}: {len(mine)}", "y": y + 8})
+            for i, row in enumerate(mine.to_dict("records")):
+                x, top = (i % self.columns) * TILE, y + 18 + (i // self.columns) * ROW
+                tiles.append({**row, **_texts(row, several=several), "x": x, "x2": x + TILE - 12, "y": top, "y2": top + ROW - 12})
+            y += 18 + -(-len(mine) // self.columns) * ROW + 8
+        return pd.DataFrame(tiles), groups
+
+
+def _at(table: pd.DataFrame | None, step: int) -> pd.DataFrame:
+    return pd.DataFrame() if table is None or not len(table) else table[table["step"] == step]
+
+
+def _texts(row: dict[str, Any], *, several: bool) -> dict[str, Any]:
+    name = f"head {row['layer']}.{row['head']}" if several else f"head {row['head']}"
+    looks = f"a {row['a']:.2f}  b {row['b']:.2f}" + (f"  spread {row['entropy']:.2f}" if row["entropy"] is not None else "")
+    k, share = row["frequency"], row["fraction"]
+    follows = f"k {int(k)}, {float(share):.0%}" if pd.notna(k) and pd.notna(share) else str(row["label"] or "")
+    since = f"{row['label']} since {int(row['since']):,}" if row["label"] and pd.notna(row["since"]) else ""
+    return {"name": f"{MARKS.get(row['type'], '·')}  {name}", "looks": looks, "follows": follows, "since": since}
+
+
+def _frames(tiles: pd.DataFrame) -> list[alt.Chart]:
+    """A card per head with its type's colour as a bar on the left; the card is what is clicked."""
+    tints = [fill for fill, _ in charts.categories()]
+    scale = alt.Scale(
+        domain=list(TYPES), range=[tints[i % len(tints)] for i in range(len(TYPES) - 2)] + [charts.colour("muted"), charts.colour("faint")]
+    )
+    known = tiles.astype({"frequency": "Float64"})
+    base = alt.Chart(charts.dataset("heads", known[["layer", "head", "type", "x", "x2", "y", "y2", "name", "looks", "follows", "since"]]))
+    place = {"x": _pixels(alt.X, "x"), "x2": alt.X2("x2:Q"), "y": _pixels(alt.Y, "y"), "y2": alt.Y2("y2:Q")}
+    tips = [alt.Tooltip(f"{n}:N") for n in ("name", "type", "looks", "follows", "since")]
+    card = base.mark_rect(fill=charts.colour("page"), stroke=charts.colour("grid"), cornerRadius=5).encode(**place, tooltip=tips)
+    bar = (
+        base.transform_calculate(right="datum.x + 5")
+        .mark_rect()
+        .encode(**{**place, "x2": alt.X2("right:Q")}, color=alt.Color("type:N", scale=scale, legend=None))
+    )
+    return [card, bar]
+
+
+def _words(tiles: pd.DataFrame, keys: charts.FrequencyColours) -> list[alt.Chart]:
+    base = alt.Chart(charts.dataset("badges", tiles[["layer", "head", "x", "y", "name", "looks", "follows", "since", "group"]]))
+    lines = []
+    for field, dy, weight, tint in (("name", 15, 600, "ink"), ("looks", 31, 400, "text"), ("since", 55, 400, "muted")):
+        mark = base.mark_text(align="left", baseline="middle", dx=14, dy=dy, fontWeight=weight, fontSize=11, color=charts.colour(tint))
+        lines.append(mark.encode(x=_pixels(alt.X, "x"), y=_pixels(alt.Y, "y"), text=alt.Text(f"{field}:N")))
+    badge = base.mark_text(align="left", baseline="middle", dx=14, dy=44, fontWeight=600, fontSize=11)
+    tint = alt.Color("group:N", scale=keys.text_scale(), legend=None)
+    return [*lines, badge.encode(x=_pixels(alt.X, "x"), y=_pixels(alt.Y, "y"), text=alt.Text("follows:N"), color=tint)]
+
+
+def _titles(groups: list[dict[str, Any]]) -> alt.Chart:
+    mark = alt.Chart(charts.dataset("types", groups)).mark_text(align="left", baseline="middle", fontWeight=600, color=charts.colour("ink"))
+    return mark.encode(x=alt.XValue(0), y=_pixels(alt.Y, "y"), text=alt.Text("text:N"))
+
+
+def _pixels(encoding: Any, field: str) -> Any:
+    return encoding(f"{field}:Q", scale=None, axis=None)

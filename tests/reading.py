@@ -1,0 +1,85 @@
+"""The app as a reader meets it: started once per file of tests, and a tab that fails its test when a script fails."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
+PATIENCE = 25_000
+
+
+@contextmanager
+def serving(root: Path, cwd: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The address of the app, running on a workspace until the end of the block."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    child = subprocess.Popen([sys.executable, "-c", START, str(root), str(port)], env={**os.environ, **(environment or {})}, cwd=cwd)
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2).close()
+                break
+            except OSError:
+                assert child.poll() is None, "the app ended"
+                time.sleep(0.2)
+        yield f"http://localhost:{port}"
+    finally:
+        child.terminate()
+        child.wait(20)
+
+
+class Reader:
+    """A tab with the board in it; fails its test when a script fails."""
+
+    def __init__(self, tab: Page, address: str) -> None:
+        self.tab, self.address = tab, address
+        self.asked: list[str] = []
+        self.problems: list[str] = []
+        tab.on("request", lambda request: self.asked.append(request.url) if "/api/frames" in request.url else None)
+        tab.on("pageerror", lambda error: self.problems.append(str(error)))
+        tab.on("console", lambda message: self.problems.append(message.text) if message.type == "error" else None)
+
+    def open(self, report: str, run: str = "small", **cursor: int) -> Reader:
+        query = "&".join(f"{name}={value}" for name, value in {"run": run, "report": report, **cursor}.items())
+        self.tab.goto(f"{self.address}/?{query}")
+        self.settled()
+        return self
+
+    def settled(self, step: int | None = None) -> None:
+        """Everything in sight shows the cursor's step."""
+        wanted = f"strobe.store.cursor.step === {step} && " if step is not None else ""
+        ready = "Number(strobe.board.root.dataset.step) === strobe.store.cursor.step && !strobe.board.root.querySelector('[aria-busy=true]')"
+        seen = "strobe.board.inSight.length"  # before anything is in sight, all of it is settled
+        self.tab.wait_for_function(f"globalThis.strobe?.board && {seen} && {wanted}{ready}", timeout=PATIENCE)
+
+    def at(self, name: str = "step") -> int:
+        return int(self.tab.evaluate("name => strobe.store.cursor[name]", name))
+
+    def picture(self, card: int) -> str:
+        """The chart, and where the cursor lies over it."""
+        drawn = "canvases => canvases.map(c => c.toDataURL() + c.style.transform).join()"
+        return str(self.tab.locator(f"#card-{card} .chart canvas").evaluate_all(drawn))
+
+    def key(self, name: str, step: int) -> None:
+        self.tab.keyboard.press(name)
+        self.settled(step)
+
+    def click(self, card: int, x: float, y: float) -> None:
+        """Click a card's chart at a share of its width and height."""
+        canvas = self.tab.locator(f"#card-{card} canvas").first
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box is not None
+        canvas.click(position={"x": box["width"] * x, "y": box["height"] * y})
