@@ -30,7 +30,8 @@ function read(shot) {
     for (const { neuron, frequency } of rows) {
       if (!Number.isFinite(neuron) || !Number.isFinite(frequency) || of.has(neuron)) continue;
       of.set(neuron, frequency);
-      members.set(frequency, [...(members.get(frequency) ?? []), neuron]);
+      if (!members.has(frequency)) members.set(frequency, []);
+      members.get(frequency).push(neuron);
     }
     if (of.size) return { of, members };
   }
