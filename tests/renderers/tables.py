@@ -32,6 +32,11 @@ def tables(p: int, *, neurons: int = 32, heads: int = 4) -> dict[str, pd.DataFra
         "activation_maps": pd.DataFrame(
             [{"step": s, "layer": 0, "neuron": n, "map": rng.random((min(p, 28),) * 2)} for s in STEPS for n in range(3)]
         ),
+        "full_activation_maps": pd.DataFrame(
+            [{"step": s, "layer": 0, "neuron": n, "map": rng.random((p, p)), "scale": 1.0} for s in STEPS for n in (1, 2)]
+        ),
+        **_neurons(neurons, n_k),
+        **_heads(heads, p, rng),
         "attention_maps": pd.DataFrame([row for s in STEPS for row in _attention(s, p, heads, rng)]),
         "head_frequency": pd.DataFrame([_head(s, h, n_k, rng) for s in STEPS for h in range(heads)]),
         "effective_dimensionality": pd.DataFrame([row for s in STEPS for row in _spectra(s, rng)]),
@@ -39,7 +44,9 @@ def tables(p: int, *, neurons: int = 32, heads: int = 4) -> dict[str, pd.DataFra
             [{"step": s, "parameter": n, "frobenius": rng.random() + 1, "spectral": 1.0, "max_abs": 1.0} for s in STEPS for n in NAMES]
         ),
         "progress_measures": pd.DataFrame([row for s in STEPS for row in _progress(s, keys, rng)]),
-        "loss_and_accuracy": pd.DataFrame([{"step": s, "split": n, "accuracy": s / 3000} for s in STEPS for n in ("train", "test", "all")]),
+        "loss_and_accuracy": pd.DataFrame(
+            [{"step": s, "split": n, "accuracy": s / 3000, "loss": 1 / (s + 1)} for s in STEPS for n in ("train", "test", "all")]
+        ),
         "key_frequencies": _keys(keys, n_k),
         "axis_ratio": pd.DataFrame([row for s in STEPS for row in _axis_ratios(s, n_k, rng, heads)]),
         "spectral_gap": pd.DataFrame([row for s in STEPS for row in _gaps(s, rng)]),
@@ -91,6 +98,21 @@ NAMES = (
     "unembed.W_U",
     "odd.thing",
 )
+
+
+def _neurons(neurons: int, n_k: int) -> dict[str, pd.DataFrame]:
+    known = [{"layer": 0, "neuron": n, "frequency": n % n_k + 1, "switches": float(n % 3), "commitment_step": 2000.0} for n in range(neurons)]
+    grouped = [{"step": 3000, "layer": 0, "neuron": n, "cluster": n % 4, "representative": n < 4} for n in range(neurons)]
+    return {"neuron_dynamics": pd.DataFrame(known), "neuron_profiles": pd.DataFrame(grouped)}
+
+
+def _heads(heads: int, p: int, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
+    at = [{"step": s, "layer": 0, "head": h} for s in STEPS for h in range(heads)]
+    scores = [{**place, "pattern": name, "score": 0.2 * place["head"]} for place in at for name in ("previous_token", "induction")]
+    labels = [{**place, "label": "leaning", "frequency": 1, "fraction": 0.4, "since": 500.0} for place in at]
+    shares = {"shares": np.array([0.4, 0.3, 0.1])}
+    own = [{"step": s, "layer": 0, "site": "resid_post", "frame": "own", **shares, "coordinates": rng.standard_normal((p, 3))} for s in STEPS]
+    return {"head_scores": pd.DataFrame(scores), "head_labels": pd.DataFrame(labels), "centroid_pca": pd.DataFrame(own)}
 
 
 def _metrics() -> pd.DataFrame:

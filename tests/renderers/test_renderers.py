@@ -40,7 +40,8 @@ def renderer(name: str) -> type[Renderer]:
 
 
 def frame(name: str, p: int, step: int) -> Frame:
-    return made.frame(renderer(name), tables(p), step, p)
+    table = "head_frequency" if name == "leader_over_steps" else "effective_dimensionality"
+    return made.frame(renderer(name), tables(p), step, p, table)
 
 
 def drawn(name: str, f: Frame, **settings: Any) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def test_axes_have_titles_and_charts_have_alt_text(name: str) -> None:
             continue  # not drawn: an atlas, pixels of a table, or a strip whose shared axis is written on the last one
         assert axis.get("title"), (channel, encoding)
         titles[channel].add(axis["title"])
-    if name not in ("neuron_atlas", "table", "phase_table", "event_table", "loop_table", "run_table"):
+    if name not in ("neuron_atlas", "table", "phase_table", "event_table", "loop_table", "run_table", "head_badges"):
         assert all(titles.values())
 
 

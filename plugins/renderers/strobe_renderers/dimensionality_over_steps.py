@@ -47,7 +47,7 @@ class DimensionalityOverSteps(Renderer):
         if len(norm):
             values = charts.value_axis(norm["value"], "squared norm of all weights", height=self.norm_height, log=False, zero=True)
             shared = {"phases": frame.others.get("phases"), "cursor": frame.cursor, "top": False, "name": "norm"}
-            strips.append(charts.step_lines(norm, {"norm": charts.Line("squared norm")}, steps, values, **shared))
+            strips.append(charts.step_lines(norm, {"norm": charts.Line("all")}, steps, values, **shared))
         text = "Participation ratios of the weight matrices, and the squared norm of all weights, over training steps."
         return charts.described(charts.strips(*strips, spacing=26), text)
 
