@@ -139,7 +139,7 @@ def _joined(a: Frame, b: Frame) -> pd.DataFrame:
 def _keys(a: Frame, b: Frame) -> list[str]:
     """Dimensions that tell rows apart, in the order of the table, as few as are needed: later ones may be findings, such as a neuron's frequency.
 
-    A dimension with one value in A and another in B is where the two places are, not what a row is about.
+    A dimension with one value in A and one in B is where the two places are, not what a row is about.
     """
     known = [c.name for c in a.schema.of_kind("dim") if c.name in a.data and c.name in b.data]
     keys: list[str] = []
@@ -153,8 +153,7 @@ def _keys(a: Frame, b: Frame) -> list[str]:
 
 
 def _is_place(a: Frame, b: Frame, name: str) -> bool:
-    here, there = a.data[name].unique(), b.data[name].unique()
-    return len(here) == 1 and len(there) == 1 and str(here[0]) != str(there[0])  # as text: a missing value equals itself
+    return a.data[name].nunique(dropna=False) == 1 and b.data[name].nunique(dropna=False) == 1
 
 
 def _repeated(frame: Frame, keys: Sequence[str]) -> bool:
