@@ -48,6 +48,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
                 forget(run, step)
         workspace.analyze(run, SHOWN)
     (folder / "bad.py").write_text(BROKEN)
+    (folder / "bad-1.dist-info").mkdir()  # the app's folder is where it finds packages first
+    (folder / "bad-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1\n")
+    (folder / "bad-1.dist-info" / "entry_points.txt").write_text("[strobe.renderers]\nbad = bad:Bad\n")
 
     steps = Training(epochs=42, lr=1e-2, schedule="every:1")
     many = workspace.train("modular_addition", name="many", training=steps, p=7, d_model=8, n_heads=2, d_mlp=8, fraction=0.5)
@@ -64,7 +67,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
     workspace.analyze(["small", "tiny"], ["run_summary"])
     report("runs", Panel(renderer="run_table"))
     report("turned", Panel(renderer="trajectory_3d"))
-    bad = Panel(renderer=f"{folder / 'bad.py'}:Bad", table="weight_norms")
+    bad = Panel(renderer="bad", table="weight_norms")
     report("broken", Panel(renderer="loss_curves"), bad, Panel(renderer="nothing_like_it"))
     return workspace, folder
 

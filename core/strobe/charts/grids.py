@@ -36,7 +36,7 @@ def sorted_grid(
     param = alt.selection_point(
         name="order",
         fields=["column", "direction"],
-        on="click",
+        on="click[event.item && event.item.datum && event.item.datum.direction]",
         toggle="false",
         clear=False,
         empty=False,
@@ -60,7 +60,7 @@ def sorted_grid(
     )
     placed = table.transform_lookup(lookup="key", from_=alt.LookupData(data=dataset("order", _orders(rows, row_height)), key="key", fields=["y"]))
     layers = [
-        *_heads(shown, head, place, row_height, param),
+        _heads(shown, head, place, row_height, param),
         *(_texts(placed, side, leads) for side in ("left", "right") for leads in (False, True)),
         _rule(row_height, total),
     ]
@@ -83,9 +83,7 @@ def _orders(rows: pd.DataFrame, row_height: int) -> list[dict[str, object]]:
     return places
 
 
-def _heads(
-    shown: Sequence[str], head: Mapping[str, str], place: Mapping[str, dict[str, object]], row_height: int, param: alt.Parameter
-) -> list[alt.Chart]:
+def _heads(shown: Sequence[str], head: Mapping[str, str], place: Mapping[str, dict[str, object]], row_height: int, param: alt.Parameter) -> alt.Chart:
     """Headings, and a triangle behind each; the one the table is ordered by is in ink. Both are what `order` is chosen with."""
     rows = []
     for c in shown:
@@ -97,19 +95,15 @@ def _heads(
     base = alt.Chart(dataset("head", rows))
     chosen = f"datum.column == ({_chosen('column', shown[0])}) && datum.direction == ({_chosen('direction', UP)})"
     tint = alt.condition(chosen, alt.value(colour("ink")), alt.value(colour("muted")))
-    texts = [
-        base.transform_filter(f"datum.side == '{side}'")
-        .mark_text(align=side, baseline="middle", cursor="pointer")
-        .encode(x=_x(), y=_y(), text=alt.Text("text:N"), color=tint)
-        for side in ("left", "right")
-    ]
-    return [texts[0].add_params(param), texts[1].add_params(param)]
+    texts = base.mark_text(align=alt.expr("datum.side"), baseline="middle", cursor="pointer")
+    return texts.encode(x=_x(), y=_y(), text=alt.Text("text:N"), color=tint).add_params(param)
 
 
 def _texts(table: alt.Chart, side: str, leads: bool) -> alt.Chart:
     kept = table.transform_filter(f"datum.side == '{side}' && (datum.door != '') == {str(leads).lower()}")
     tint = {"color": colour("ink")} if not leads else {"color": LINKS[active()], "cursor": "pointer"}
-    return kept.mark_text(align=side, baseline="middle", **tint).encode(x=_x(), y=_y(), text=alt.Text("text:N"))
+    touched = alt.selection_point(name=f"cell_{side}_{leads}", fields=["column"])  # Vega-Lite hands clicks only to marks that select something
+    return kept.mark_text(align=side, baseline="middle", **tint).encode(x=_x(), y=_y(), text=alt.Text("text:N")).add_params(touched)
 
 
 def _rule(row_height: int, total: int) -> alt.Chart:
