@@ -13,6 +13,8 @@ from strobe.jobs.queue import JobStore
 from strobe.jobs.worker import ensure_worker
 from strobe_app import forms
 
+ISOLATION = "Isolated analyzers run in processes of their own: one that hangs or crashes fails alone, and everything else is computed."
+
 
 @st.fragment
 def show(workspace: Workspace, runs: Sequence[str]) -> None:
@@ -29,7 +31,10 @@ def show(workspace: Workspace, runs: Sequence[str]) -> None:
         format_func=lambda name: f"{name} ({ready[name].category})",
     )
     settings, fine = _settings(workspace, chosen)
-    requests = [{"runs": names, "analyzers": wanted, "settings": settings} for names, wanted in shares(workspace, runs, chosen)] if fine else []
+    how = {"isolate": _isolate()}
+    requests = (
+        [{"runs": names, "analyzers": wanted, "settings": settings, **how} for names, wanted in shares(workspace, runs, chosen)] if fine else []
+    )
     try:
         missing = _forecast(workspace, runs, chosen or None, settings) if fine else 0
     except StrobeError as e:
@@ -38,6 +43,12 @@ def show(workspace: Workspace, runs: Sequence[str]) -> None:
     label = f"Analyze {len(runs)} run{'' if len(runs) == 1 else 's'}"
     if st.button(label, type="primary", disabled=not missing, key="analyze start", icon=":material/play_arrow:"):
         _start(workspace, requests)
+
+
+def _isolate() -> str:
+    """Whose analyzers run in processes of their own."""
+    words = {"third-party": "other packages' analyzers", "all": "all analyzers", "none": "nothing"}
+    return str(st.selectbox("Isolate", list(words), key="analyze isolate", format_func=words.__getitem__, help=ISOLATION))
 
 
 def shares(workspace: Workspace, runs: Sequence[str], chosen: Sequence[str]) -> list[tuple[list[str], list[str] | None]]:

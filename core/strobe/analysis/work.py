@@ -15,7 +15,7 @@ import pluggy
 from ..arguments import Probe
 from ..errors import CheckpointError, StrobeError
 from ..hookspecs import PROJECT, EngineSpecs, hookimpl
-from ..isolation.calls import CallFailed, IsolatedCall, SharedPass, shared_pass
+from ..isolation.calls import CallFailed, IsolatedCall, SharedPass
 from ..isolation.limits import Isolation
 from ..isolation.workers import Workers
 from ..registration.registry import Registry
@@ -174,16 +174,13 @@ class _Work:
         except Exception as e:  # the forward is a family's code, and families are plugins
             return self._fail_all(cells, e)
         pending = [plan.takes[c.analyzer] for c in cells]
-        with shared_pass(self._isolated(cells), plan.takes, captured, probe) as shared:
-            for i, cell in enumerate(cells):
-                given = {site: captured[site, where] for site, where in plan.takes[cell.analyzer].items()}
-                self._call(cell, self.desk.on_pass(cell, weights, given, probe), shared)
-                _free(captured, plan.takes[cell.analyzer], pending[i + 1 :])
-                if self._wrote_to_input(cell) and i + 1 < len(cells):
-                    break
-            else:
-                return
-        self._pass(run, run.weights(self.task.step or 0), cells[i + 1 :])
+        shared = SharedPass(self._isolated(cells), plan.takes, captured, probe)
+        for i, cell in enumerate(cells):
+            given = {site: captured[site, where] for site, where in plan.takes[cell.analyzer].items()}
+            self._call(cell, self.desk.on_pass(cell, weights, given, probe), shared)
+            _free(captured, plan.takes[cell.analyzer], pending[i + 1 :])
+            if self._wrote_to_input(cell) and i + 1 < len(cells):
+                return self._pass(run, run.weights(self.task.step or 0), cells[i + 1 :])
 
     def _isolated(self, cells: Iterable[Cell]) -> list[str]:
         """Names of the analyzers among these cells that run in a worker."""

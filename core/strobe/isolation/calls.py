@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,7 @@ from ..schema import Made
 from ..sites import Positions
 from . import frames, memory
 from .answers import Answer
-from .memory import Region
+from .memory import Arena, Region
 from .orders import Mapped, Order
 from .process import Died, WorkerProcess, size
 from .workers import Workers
@@ -35,10 +33,6 @@ class CallFailed(StrobeError):
         self.kind, self.text, self.bad_tensors = kind, text, bad
 
 
-NUMBERS = itertools.count(1)
-"""No two regions have one name, whatever memory they lie in."""
-
-
 class SharedPass:
     """What one forward captured and its inputs, copied once into shared memory when the first isolated analyzer asks for it."""
 
@@ -46,16 +40,14 @@ class SharedPass:
         self, names: Sequence[str], takes: Mapping[str, Mapping[str, Positions]], captured: Mapping[Any, torch.Tensor], probe: Probe
     ) -> None:
         self.takes, self.probe = takes, probe
-        self._wanted = [item for name in names for item in takes[name].items()]
+        self._wanted = dict.fromkeys(item for name in names for item in takes[name].items())
         self._captured = captured
-        self._region: Region | None = None
-        self.name = f"captured {next(NUMBERS)}"
+        self._arena: Arena | None = None
 
-    @property
-    def region(self) -> Region:
-        if self._region is None:
-            self._region = memory.share({key: self._captured[key] for key in dict.fromkeys(self._wanted)})
-        return self._region
+    def arena(self, workers: Workers) -> Arena:
+        if self._arena is None:
+            self._arena = workers.filled({key: self._captured[key] for key in self._wanted})
+        return self._arena
 
     def probe_region(self, workers: Workers) -> Region:
         """The inputs: one region for all checkpoints of an analysis."""
@@ -64,23 +56,6 @@ class SharedPass:
             splits = {("split", name): mask for name, mask in probe.splits.items()}
             workers.probes[probe.digest] = memory.share({("inputs", ""): probe.inputs, ("targets", ""): probe.targets, **splits})
         return workers.probes[probe.digest]
-
-    def close(self) -> None:
-        if self._region is not None:
-            self._region.close()
-
-
-@contextmanager
-def shared_pass(
-    names: Sequence[str], takes: Mapping[str, Mapping[str, Positions]], captured: Mapping[Any, torch.Tensor], probe: Probe
-) -> Iterator[SharedPass | None]:
-    """What the isolated analyzers among those of a pass share; None when there are none."""
-    shared = SharedPass(names, takes, captured, probe) if names else None
-    try:
-        yield shared
-    finally:
-        if shared is not None:
-            shared.close()
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +108,8 @@ class IsolatedCall(Call):
             results = Mapped(f"results {order.number}", _put(fds, regions[-1].fd), spans=regions[-1].spans)
             order = replace(order, results=results, upstream=tuple(name for name, _ in tables))
         if self.shared is not None and recipe.bound.needs_forward:
-            captured = self._mapped(worker, fds, self.shared.name, self.shared.region)
+            arena = self.shared.arena(self.workers)
+            captured = self._mapped(worker, fds, f"captured {self.workers.arenas}", arena)
             about = (self.shared.probe.name, self.shared.probe.table)
             probe = self._mapped(worker, fds, f"probe {self.shared.probe.digest}", self.shared.probe_region(self.workers), about)
             order = replace(order, captured=captured, takes=self.shared.takes[self.name], probe=probe)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..registration.registry import Plugin, Registry
 from .answers import Answer
 from .limits import STRIKES, SUPPORTED, Isolation, importing
-from .memory import Region
+from .memory import Arena, Region
 from .orders import Import, Order, portable
 from .process import Died, WorkerProcess
 
 if TYPE_CHECKING:
+    import torch
+
     from ..analysis.desk import Recipe
 
 MOST = 16
@@ -33,6 +35,8 @@ class Workers:
     def __init__(self, registry: Registry, isolation: Isolation) -> None:
         self.registry, self.isolation = registry, isolation
         self.probes: dict[str, Region] = {}
+        self.arenas = 0
+        self._arena: Arena | None = None
         self.numbers = itertools.count(1)
         self._alive: dict[str, WorkerProcess] = {}
         self._strikes: dict[str, list[str]] = defaultdict(list)
@@ -92,6 +96,16 @@ class Workers:
             self._drop(package)
         return answer
 
+    def filled(self, tensors: Mapping[Any, torch.Tensor]) -> Arena:
+        """These tensors in shared memory: the same for every checkpoint, as long as they are of the same shapes."""
+        if self._arena is None or not self._arena.fits(tensors):
+            if self._arena is not None:
+                self._arena.close()
+            self._arena = Arena.like(tensors)
+            self.arenas += 1
+        self._arena.fill(tensors)
+        return self._arena
+
     def strike(self, package: str, kind: str) -> None:
         """A worker that can be trusted no more: the next call has a new one."""
         self._strikes[package].append(kind)
@@ -111,9 +125,11 @@ class Workers:
         """End all workers and let go of what they shared."""
         for package in list(self._alive):
             self._drop(package)
-        for region in self.probes.values():
-            region.close()
+        for region in (*self.probes.values(), self._arena):
+            if region is not None:
+                region.close()
         self.probes.clear()
+        self._arena = None
 
     def _worker(self, package: str) -> WorkerProcess:
         worker = self._alive.pop(package, None) or WorkerProcess.start(package, self.isolation)
