@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from .analysis.plan import RunFacts
+    from .bundles import Placed
     from .jobs.handle import JobHandle
     from .reports.model import Align, Compare
     from .storage.store import Address
@@ -192,6 +193,35 @@ class Workspace:
                 raise UsageError(f"{self.root} has no runs: `strobe demo`, `strobe train` or `strobe import` makes one")
             return found
         return [self.run(r) for r in ([runs] if isinstance(runs, (str, Run)) else runs)]
+
+    # --- sharing ---------------------------------------------------------------------------------------------------------------------------
+
+    def bundle(
+        self,
+        runs: str | Run | Iterable[str | Run],
+        output: str | Path,
+        *,
+        without: Collection[str] = (),
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Path:
+        """Write runs, their results and this workspace's reports into one file, `NAME.strobe.zip`; returns its path.
+
+        Results in it are Parquet that pandas and DuckDB read, and a README says how. `without`: "checkpoints", "results", "reports".
+        """
+        from .bundles import pack
+
+        return pack(self, self._chosen(runs), output, without, progress)
+
+    def unbundle(self, file: str | Path, progress: Callable[[int, int], None] | None = None) -> Placed:
+        """Place a bundle here: every digest is verified first, nothing is overwritten, what is here already is skipped.
+
+        Raises `StrobeError` that names the file which was changed, or the run that is here with other content; then nothing was placed.
+        """
+        from .bundles import unpack
+
+        return unpack(self, file, progress)
+
+    # --- jobs ------------------------------------------------------------------------------------------------------------------------------
 
     def submit(self, kind: str, *, start: bool = True, **request: Any) -> JobHandle:
         """Queue a job: "train" and "analyze" take what the methods of these names take, "export" takes `report`, `run` and `output`.

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import StrobeError
-from .commands import analysis, jobs, plugins, reports, runs
+from .commands import analysis, jobs, plugins, reports, runs, sharing
 
 app = typer.Typer(
     name="strobe",
@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for commands in (runs, analysis, reports, jobs, plugins):
+for commands in (runs, analysis, reports, sharing, jobs, plugins):
     app.add_typer(commands.root)
 
 
