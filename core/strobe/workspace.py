@@ -14,7 +14,7 @@ from .analysis.engine import Engine, Progress, Report
 from .analysis.plan import Preview
 from .analysis.work import Bench
 from .checkpoints import write_atomically
-from .errors import StrobeError, UsageError, did_you_mean
+from .errors import PluginError, StrobeError, UsageError, did_you_mean
 from .frame import Frame
 from .isolation.limits import isolation, not_isolated
 from .registration.registry import Registry
@@ -22,7 +22,8 @@ from .renderer import Renderer, bind, check_slots
 from .reports.view import View
 from .runs.run import Run
 from .schema import TableSchema
-from .storage import failures
+from .storage import costs, failures, origins
+from .storage.origins import Origin
 from .storage.store import Store
 from .storage.tables import ResultTable
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .analysis.plan import RunFacts
     from .bundles import Placed
     from .jobs.handle import JobHandle
+    from .registration.registry import Plugin
     from .reports.model import Align, Compare
     from .storage.store import Address
     from .training.loop import Training
@@ -60,7 +62,7 @@ class Workspace:
     @cached_property
     def registry(self) -> Registry:
         """Every plugin that is installed, those from files that were used in this workspace before, and those added by hand."""
-        registry = Registry.discover()
+        registry = Registry.discover(self.root)
         for known in self._files():
             registry.recall(**known)
         return registry
@@ -168,7 +170,10 @@ class Workspace:
         self.store.remove_temporaries()
         with Bench(self.registry, limits) as bench:
             report = Engine(self.store, bench, recipes, executor, workers, progress).run(chosen)
-        report.left_out = [*not_isolated(self.registry, recipes, limits), *(analysis.left_out(self.registry) if analyzers is None else ())]
+        costs.note(self.root, costs.measured(self.store, report, {n: _made_by(self.registry.get("analyzer", n)) for n in recipes}))
+        others = analysis.left_out(self.registry) if analyzers is None else ()
+        report.left_out = [*not_isolated(self.registry, recipes, limits), *others]
+        report.notes += [said for said in bench.hooks.problems if said not in report.notes]
         return report
 
     def plan(
@@ -285,29 +290,69 @@ class Workspace:
         return [(a, self.store.read(a, steps, columns)) for a in addresses]
 
     def addresses(self, name: str, runs: Sequence[Run], probe: str = "", settings: Mapping[str, Any] | None = None) -> list[Address]:
-        """Where the current results of an analyzer lie, one per run (one in all for `scope = "runs"`)."""
-        bound = self._bound(name, settings)
+        """Where the current results of an analyzer lie, one per run (one in all for `scope = "runs"`).
+
+        Of an analyzer that is not installed, or cannot be used, those that were stored last.
+        """
+        try:
+            bound = self._bound(name, settings)
+        except (UsageError, PluginError):
+            found = [] if settings and self._usable(name) else origins.latest(self.store, name, [run.name for run in runs], probe, settings)
+            if not found:
+                raise
+            return found
         if bound[name].scope == "runs":
             return [analysis.address(bound, name, None)]
         return [analysis.address(bound, name, analysis.facts(run, probe, metrics=False)) for run in runs]
+
+    def _usable(self, name: str) -> bool:
+        """Whether an analyzer is installed and can be loaded."""
+        try:
+            self.registry.analyzer(name)
+        except (UsageError, PluginError):
+            return False
+        return True
+
+    def origin(self, name: str) -> Origin | None:
+        """Who made the stored results of a table, None when there are none."""
+        return origins.stored_origin(self.store, name)
+
+    def spans_runs(self, table: str) -> bool:
+        """Whether a table is of several runs together. Raises `UsageError` for one that is neither installed nor stored."""
+        if table == METRICS:
+            return False
+        try:
+            return self.registry.analyzer(table).scope == "runs"
+        except (UsageError, PluginError):
+            if (origin := self.origin(table)) is None:
+                raise
+            return origin.scope == "runs"
 
     def _bound(self, name: str, settings: Mapping[str, Any] | None) -> dict[str, Any]:
         found: dict[str, Recipe] = analysis.recipes(self.registry, [name], {name: settings} if settings else None)
         return {n: r.bound for n, r in found.items()}
 
     def schema(self, name: str, run: str | Run | None = None) -> TableSchema:
-        """The columns of a table, with kinds, units and descriptions: from the analyzer's declaration, stored or not."""
+        """The columns of a table, with kinds, units and descriptions: from the analyzer's declaration, stored or not.
+
+        Of an analyzer that is not installed, or cannot be used, as its stored results declare them.
+        """
         from .schema import ENGINE_SCHEMA, Column, declared
 
         if name == METRICS:
             names = [str(n) for n in _metrics(self._chosen(run), None)]
             columns = [Column(n, "metric", n.replace("_", " "), "float64", unit=_metric_unit(n)) for n in names if n not in ENGINE_SCHEMA]
             return TableSchema({"run": ENGINE_SCHEMA["run"], "step": ENGINE_SCHEMA["step"], **{c.name: c for c in columns}})
-        cls = self.registry.analyzer(name)
+        try:
+            cls = self.registry.analyzer(name)
+        except (UsageError, PluginError):
+            if (stored := origins.stored_schema(self.store, name)) is None:
+                raise
+            return stored
         return TableSchema({**{n: ENGINE_SCHEMA[n] for n in cls.engine_columns()}, **declared(cls.Row)})
 
     def stored(self) -> list[dict[str, Any]]:
-        """What lies on disk: analyzer, key, run, probe, steps, rows and bytes of every result, stale ones included."""
+        """What lies on disk: analyzer, key, run, probe, steps, rows and bytes of every result, and the package that made it; stale ones included."""
         listing = []
         for a in self.store.addresses():
             if a.analyzer != FAILURES:
@@ -317,6 +362,7 @@ class Workspace:
                 rows = sum(e.rows for e in entries.values())
                 listing.append(
                     {"analyzer": a.analyzer, "key": a.key[:16], "run": a.run, "probe": a.probe, "steps": len(steps), "rows": rows, "bytes": size}
+                    | {"package": origins.origin_of(self.store, a).made_by}
                 )
         return listing
 
@@ -487,6 +533,10 @@ class Workspace:
         else:
             plugin = self.registry.add(renderer)
         return analysis.configured(plugin.load(), plugin.who, settings or {})  # type: ignore[no-any-return]
+
+
+def _made_by(plugin: Plugin) -> tuple[str, str]:
+    return plugin.package, plugin.version
 
 
 def _metrics(runs: Sequence[Run], steps: Sequence[int] | None) -> pd.DataFrame:

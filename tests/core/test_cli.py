@@ -99,7 +99,7 @@ def test_runs_json(type_: Command) -> None:
 def test_results_json(type_: Command) -> None:
     type_("analyze", *FAST, "--quiet")
     listed = type_("results", "--json").json
-    assert all(set(entry) == {"analyzer", "key", "run", "probe", "steps", "rows", "bytes"} for entry in listed)
+    assert all(set(entry) == {"analyzer", "key", "run", "probe", "steps", "rows", "bytes", "package"} for entry in listed)
     assert {(entry["analyzer"], entry["probe"]) for entry in listed} == {("dominant_frequencies", None), ("loss_and_accuracy", "grid")}
 
 

@@ -141,7 +141,7 @@ def test_the_report_is_json_of_a_stable_shape(toy: Path) -> None:
         "analyzer": "weight_norms", "run": "toy", "state": "computed", "computed": 5,
     }  # fmt: skip
     (stored,) = ws.stored()
-    assert set(stored) == {"analyzer", "key", "run", "probe", "steps", "rows", "bytes"}
+    assert set(stored) == {"analyzer", "key", "run", "probe", "steps", "rows", "bytes", "package"}
     assert (stored["analyzer"], stored["run"], stored["steps"], stored["rows"]) == ("weight_norms", "toy", 5, 55)
 
 

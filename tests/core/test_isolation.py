@@ -162,7 +162,7 @@ def test_what_cannot_be_imported_says_so_where_it_is_listed(bad: Path, monkeypat
 
 
 def test_a_verdict_on_an_import_is_remembered_until_it_is_forgotten(bad: Path) -> None:
-    from strobe.registration.registry import set_disabled
+    from strobe.registration.settings import set_disabled
 
     with on_path(bad):
         plugin = Registry.discover().get("analyzer", "import_exits")
@@ -301,8 +301,8 @@ def test_wrappers_of_run_analyzer_are_around_isolated_calls(toy: Path, mine: str
 
     hooks = work.hooks
 
-    def wrapped(registry: Registry) -> object:
-        manager = hooks(registry)
+    def wrapped(registry: Registry, problems: list[str]) -> object:
+        manager = hooks(registry, problems)
         manager.register(Wrapper())
         return manager
 

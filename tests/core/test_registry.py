@@ -17,7 +17,8 @@ import pytest
 import strobe
 from strobe import Analyzer, Renderer, Weights, Workspace, dim, hookimpl
 from strobe.errors import ContractError, PluginError, UsageError
-from strobe.registration.registry import CATEGORIES, Registry, set_disabled, snake_case
+from strobe.registration.registry import CATEGORIES, Registry, snake_case
+from strobe.registration.settings import set_disabled
 
 MINE = '''
 from strobe import Analyzer, Row, dim, hookimpl
@@ -96,7 +97,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 def test_a_disabled_plugin_says_how_to_bring_it_back() -> None:
     set_disabled("weight_norms", off=True)
     assert Registry.discover().get("analyzer", "weight_norms").listing().state == "disabled"
-    with pytest.raises(PluginError, match=r"analyzer 'weight_norms' \(strobe .*\): disabled; `strobe plugins enable weight_norms`"):
+    with pytest.raises(PluginError, match=r"analyzer 'weight_norms' \(strobe .*\): disabled for this user; `.* enable weight_norms --user`"):
         Registry.discover().analyzer("weight_norms")
     set_disabled("weight_norms", off=False)
     assert Registry.discover().analyzer("weight_norms").__name__ == "WeightNorms"

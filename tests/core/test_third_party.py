@@ -82,7 +82,7 @@ def test_an_incompatible_package_is_refused_without_an_import(installed) -> None
 
 
 def test_a_name_clash_refuses_both_until_one_is_disabled(installed) -> None:
-    from strobe.registration.registry import set_disabled
+    from strobe.registration.settings import set_disabled
 
     installed("strobe-clash")
     with pytest.raises(PluginError, match=r"registered by strobe and strobe-clash.*strobe plugins disable"):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..storage import failures
 from ..storage.failures import HARMLESS, SAID_ONCE, Failure
+from ..storage.origins import said_of
 from ..storage.store import Address, Store
 from ..version import __version__
 from .counters import NAMES
@@ -65,6 +66,8 @@ class Report:
     failures: list[Failure] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
     milliseconds: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
+    """Analyzer -> how often it was called, and the milliseconds of CPU that took."""
     seconds: float = 0.0
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -275,13 +278,11 @@ class Engine:
 
     def _about(self, name: str) -> dict[str, Any]:
         b = self.bound[name]
-        return {
-            "settings": json.loads(b.settings),
-            "code": b.code,
-            "category": b.category,
-            "strobe_version": __version__,
-            "row": json.loads(b.signature),
-        }
+        settings = json.loads(b.settings)
+        plugin = self.bench.registry.get("analyzer", name)
+        said = said_of(plugin, plugin.load(), settings)
+        row = json.loads(b.signature)
+        return {"settings": settings, "code": b.code, "category": b.category, "strobe_version": __version__, "row": row, **said}
 
     # --- reporting -------------------------------------------------------------------------------------------------------------------------
 
@@ -290,16 +291,18 @@ class Engine:
         self.progress(Progress(self._done, self._total, what))
 
     def _written(self, name: str, run: str, rows: int, path: str) -> None:
-        self.bench.hook.table_written(analyzer=name, run=run, rows=rows, path=path)
+        self.bench.hooks.table_written(analyzer=name, run=run, rows=rows, path=path)
 
     def _account(self, report: Report, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
             report.counters.update(outcome.counters)
+            report.notes += [w for w in outcome.warnings if w not in report.notes]
+            report.calls.update(c.analyzer for c in outcome.task.cells)
             for name, ms in outcome.milliseconds.items():
                 report.milliseconds[name] += ms  # type: ignore[assignment]
             if outcome.task.step is not None:
                 run = outcome.task.cells[0].run or ""
-                self.bench.hook.checkpoint_done(run=run, step=outcome.task.step, seconds=outcome.seconds)
+                self.bench.hooks.checkpoint_done(run=run, step=outcome.task.step, seconds=outcome.seconds)
 
     def _table(self, report: Report, name: str, facts: RunFacts | None, cells: Sequence[Cell], missing: Sequence[Cell]) -> None:
         have = self.store.cells(self.address(name, facts))

@@ -10,17 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import pluggy
-
 from ..arguments import Probe
 from ..errors import CheckpointError, StrobeError
-from ..hookspecs import PROJECT, EngineSpecs, hookimpl
 from ..isolation.calls import CallFailed, IsolatedCall, SharedPass
 from ..isolation.limits import Isolation
 from ..isolation.workers import Workers
 from ..registration.registry import Registry
 from ..runs.run import Run
-from ..schema import Made
 from ..sites import Positions, Stop, Tap
 from ..storage.failures import Failure
 from ..storage.parts import StoredCell, stamp
@@ -28,6 +24,7 @@ from ..weights import Weights
 from .counters import count, counting, landscape
 from .desk import WROTE, Call, Desk, Handed, Task, check_tensors, explained, not_finite
 from .executors import Rescue
+from .hooks import Hooks, hooks
 from .plan import Capture, Cell, capture
 
 if TYPE_CHECKING:
@@ -44,27 +41,8 @@ class Outcome:
     counters: Mapping[str, int] = field(default_factory=dict)
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
-
-
-class _RunsIt:
-    """The built-in implementation of `run_analyzer`: it comes last."""
-
-    @hookimpl(trylast=True)
-    def run_analyzer(self, call: Call) -> Made:
-        return call()
-
-
-def hooks(registry: Registry) -> pluggy.PluginManager:
-    """The engine's hooks, with every installed `strobe.hooks` plugin."""
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(EngineSpecs)
-    manager.register(_RunsIt(), "strobe")
-    for plugin in registry.all("hook"):
-        if plugin.state == "ready":
-            found = plugin.load()
-            manager.register(found() if isinstance(found, type) else found, f"{plugin.package}:{plugin.name}")
-    manager.check_pending()
-    return manager
+    warnings: tuple[str, ...] = ()
+    """Hooks that failed."""
 
 
 class Bench:
@@ -72,7 +50,8 @@ class Bench:
 
     def __init__(self, registry: Registry, isolation: Isolation | None = None) -> None:
         self.registry = registry
-        self.hook = hooks(registry).hook
+        problems: list[str] = []
+        self.hooks = Hooks(hooks(registry, problems), problems)
         self.isolation = isolation
         self.workers = Workers(registry, isolation) if isolation is not None else None
 
@@ -85,16 +64,17 @@ class Bench:
 
     def do(self, task: Task) -> Outcome:
         """Run a task; failures of analyzers and unreadable checkpoints come back as rows."""
-        start = time.perf_counter()
+        start, said = time.perf_counter(), len(self.hooks.problems)
         with counting() as counters:
             work = _Work(self, task)
             work.run()
-        return Outcome(task, work.stored, tuple(work.failures), dict(counters), work.milliseconds, time.perf_counter() - start)
+        seconds, warnings = time.perf_counter() - start, tuple(self.hooks.problems[said:])
+        return Outcome(task, work.stored, tuple(work.failures), dict(counters), work.milliseconds, seconds, warnings)
 
 
 @functools.lru_cache(maxsize=1)
 def _worker_bench(isolation: Isolation | None) -> Bench:
-    return Bench(Registry.discover(), isolation)
+    return Bench(Registry.discover(isolation.workspace if isolation else None), isolation)
 
 
 def do_in_process(isolation: Isolation | None, task: Task) -> Outcome:
@@ -121,7 +101,8 @@ def joined(task: Task, outcomes: list[Outcome]) -> Outcome:
         counters.update(o.counters)
         milliseconds.update(o.milliseconds)
     stored = {key: cell for o in outcomes for key, cell in o.stored.items()}
-    return Outcome(task, stored, tuple(f for o in outcomes for f in o.failures), counters, milliseconds, sum(o.seconds for o in outcomes))
+    failed, warnings = (tuple(f for o in outcomes for f in o.failures), tuple(w for o in outcomes for w in o.warnings))
+    return Outcome(task, stored, failed, counters, milliseconds, sum(o.seconds for o in outcomes), warnings)
 
 
 RESCUE = Rescue(parts, lost, joined)
@@ -202,7 +183,7 @@ class _Work:
         call: Call | None = None
         try:
             call = self._prepared(cell, handed, shared)
-            made = self.bench.hook.run_analyzer(call=call)
+            made = self.bench.hooks.run_analyzer(call)
             table = stamp(made.table, cell.run, cell.step, cell.probe)
         except Exception as e:  # the plugin boundary: a stranger's analyzer may raise anything
             self._fail(cell, e, handed.bad_tensors())
@@ -240,7 +221,7 @@ class _Work:
         if bad := bad or (e.bad_tensors if isinstance(e, CallFailed) else ""):
             message = f"{bad}; it raised {message}"
         self.failures.append(Failure(cell.run, cell.step, cell.analyzer, kind, message, text, cell.key))
-        self.bench.hook.analyzer_failed(run=cell.run or "*", step=cell.step, analyzer=cell.analyzer, kind=kind, message=message)
+        self.bench.hooks.analyzer_failed(run=cell.run or "*", step=cell.step, analyzer=cell.analyzer, kind=kind, message=message)
 
     def _fail_all(self, cells: Iterable[Cell], e: Exception) -> None:
         for cell in cells:

@@ -75,7 +75,7 @@ def results(root: Path, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        columns = ["analyzer", "run", "probe", "key", "steps", "rows", "bytes"]
+        columns = ["analyzer", "run", "probe", "key", "steps", "rows", "bytes", "package"]
         print_table([{**r, "run": r["run"] or "(all)"} for r in rows], columns, f"{root} has no results: `strobe analyze` computes them")
 
 

@@ -89,7 +89,7 @@ def _try(plugin: Plugin) -> str:
 
 
 def _file() -> Path:
-    from ..registration.registry import settings_file
+    from ..registration.settings import settings_file
 
     return settings_file().with_name(FILE)
 

@@ -10,7 +10,6 @@ import hashlib
 import importlib.util
 import inspect
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import PluginError, StrobeError, UsageError, did_you_mean
 from . import names
 from .discovery import Entry, Package, entries
+from .settings import Disabled, disabled
 
 if TYPE_CHECKING:
     from ..analyzer import Analyzer
@@ -169,9 +169,9 @@ class Registry:
         self._plugins = {(p.kind, p.name): p for p in plugins}
 
     @classmethod
-    def discover(cls) -> Registry:
-        """From the metadata of installed packages; imports none of them."""
-        return cls(_discovered())
+    def discover(cls, root: Path | None = None) -> Registry:
+        """From the metadata of installed packages; imports none of them. `root`: the workspace whose disabled plugins are left out too."""
+        return cls(_discovered(disabled(root)))
 
     def all(self, kind: Kind | None = None) -> list[Plugin]:
         order = {k: i for i, k in enumerate(KINDS.values())}
@@ -269,8 +269,7 @@ def module_from(file: Path) -> Any:
     return module
 
 
-def _discovered() -> list[Plugin]:
-    off = disabled()
+def _discovered(off: Disabled) -> list[Plugin]:
     by_name: dict[tuple[str, str], list[Plugin]] = {}
     for entry in entries("strobe."):
         base = next((g for g in KINDS if entry.group == g or entry.group.startswith(g + ".")), None)
@@ -287,11 +286,11 @@ def _named(plugin: Plugin, owners: set[str]) -> Plugin:
     return replace(plugin, state="broken", why=f"{why} in [project.entry-points] of its pyproject.toml") if why else plugin
 
 
-def _described(entry: Entry, kind: Kind, category: str, off: set[str]) -> Plugin:
+def _described(entry: Entry, kind: Kind, category: str, off: Disabled) -> Plugin:
     package = entry.package
     plugin = Plugin(entry.name, kind, category, entry, package.name, package.version)
-    if f"{package.name}:{entry.name}" in off or entry.name in off:
-        return replace(plugin, state="disabled", why=f"disabled; `strobe plugins enable {entry.name}` brings it back")
+    if why := off.why(package.name, entry.name):
+        return replace(plugin, state="disabled", why=why)
     if kind == "analyzer" and category not in CATEGORIES:
         group = f"strobe.analyzers.{category}".rstrip(".")
         why = f"entry-point group {group} is no category; use strobe.analyzers.<category>, one of {', '.join(CATEGORIES)}"
@@ -345,28 +344,6 @@ def _resolved(plugins: list[Plugin]) -> Plugin:
     packages = " and ".join(sorted({p.package for p in active}))
     fix = f"`strobe plugins disable {active[-1].package}:{active[-1].name}`"
     return replace(active[0], state="clash", why=f"{active[0].name!r} is registered by {packages}; {fix}", package=packages, version="")
-
-
-def settings_file() -> Path:
-    """Where disabled plugins are remembered: `$STROBE_CONFIG`, else `~/.config/strobe/plugins.json`."""
-    return Path(os.environ.get("STROBE_CONFIG") or Path.home() / ".config" / "strobe" / "plugins.json")
-
-
-def disabled() -> set[str]:
-    file = settings_file()
-    return set(json.loads(file.read_text())["disabled"]) if file.is_file() else set()
-
-
-def set_disabled(name: str, *, off: bool) -> None:
-    """Disable or enable `NAME` or `PACKAGE:NAME`."""
-    if not off:
-        from ..isolation.imports import forget
-
-        forget()
-    names = (disabled() | {name}) if off else {n for n in disabled() if n != name and n.partition(":")[2] != name}
-    file = settings_file()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"disabled": sorted(names)}))
 
 
 def _source(cls: type[Any]) -> str:

@@ -276,12 +276,21 @@ def _meaning(workspace: Workspace, renderer: Plugin, panel: Panel) -> str:
     """What the chart shows: for a generic renderer, what its table holds."""
     try:
         if panel.table and panel.table != "metrics":
-            return workspace.registry.analyzer(panel.table).summary()
+            return _summary(workspace, panel.table)
         if panel.sql:
             return "The rows of a query."
         return renderer.load().summary()  # type: ignore[no-any-return]
     except StrobeError:
         return ""
+
+
+def _summary(workspace: Workspace, table: str) -> str:
+    """What an analyzer computes; of one that is not installed, what its results say, and who made them."""
+    try:
+        return workspace.registry.analyzer(table).summary()
+    except StrobeError:
+        origin = workspace.origin(table)
+        return f"{origin.summary} (Stored by {origin.made_by}, which is not in use here.)".strip() if origin else ""
 
 
 def signed(workspace: Workspace, run: str | Run) -> str:

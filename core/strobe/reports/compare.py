@@ -137,7 +137,7 @@ def _joined(tables: Sequence[pd.DataFrame], shown: Together, whole: bool) -> pd.
 
 
 def _of_whole_runs(workspace: Workspace, table: str) -> bool:
-    return table not in ("metrics", "") and workspace.registry.analyzer(table).scope == "runs"
+    return bool(table) and workspace.spans_runs(table)
 
 
 def _floats(values: pd.Series[Any]) -> np.ndarray:

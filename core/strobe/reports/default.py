@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import StrobeError
 from ..renderer import bind
 from ..runs.run import Run
+from ..storage.origins import stored_names
 from .files import load
 from .model import Panel, Report, Section
 
@@ -42,15 +43,17 @@ def with_the_rest(workspace: Workspace, run: Run, report: Report) -> Report:
 
 
 def stored_tables(workspace: Workspace, run: Run) -> list[str]:
-    """Tables with current results of a run, in the order of the listings; `metrics` first when there are any."""
+    """Tables with current results of a run, in the order of the listings; `metrics` first when there are any, those of analyzers that are not
+    installed last."""
     found = ["metrics"] if len(run.metrics) else []
-    for plugin in workspace.registry.all("analyzer"):
+    listed = [plugin.name for plugin in workspace.registry.all("analyzer")]
+    for name in dict.fromkeys([*listed, *stored_names(workspace.store)]):
         try:
-            addresses = workspace.addresses(plugin.name, [run])
+            addresses = workspace.addresses(name, [run])
         except StrobeError:  # a broken plugin: it is listed with its reason, and has no result to draw
             continue
         if any(workspace.store.entries(a) for a in addresses):
-            found.append(plugin.name)
+            found.append(name)
     return found
 
 

@@ -108,8 +108,7 @@ def _query(table: str, conditions: list[str]) -> str:
 
 def _of_run(view: View, table: str, run: str) -> list[str]:
     """Tables that look at all runs together are not cut at one."""
-    cls = None if table == "metrics" else view.workspace.registry.analyzer(table)
-    whole = cls is not None and (cls.scope == "runs" or "run" not in cls.engine_columns())
+    whole = table != "metrics" and view.workspace.spans_runs(table)
     return [] if whole else [f"run = {literal(run)}"]
 
 

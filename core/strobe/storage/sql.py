@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import StrobeError, UsageError
 from . import index
 from .answers import declared_in, plainer, schema_of
+from .origins import stored_names
 
 if TYPE_CHECKING:
     import duckdb
@@ -135,8 +136,7 @@ def tables_here(workspace: Workspace) -> list[str]:
 
 def _stored(workspace: Workspace) -> set[str]:
     """Analyzers that have results, by the names of their folders."""
-    root = workspace.store.root
-    return {f.name for f in root.glob("[!_]*") if any(f.glob("*/*/*/*.parquet"))}
+    return set(stored_names(workspace.store))
 
 
 def _analyzed(workspace: Workspace, text: str) -> list[str]:

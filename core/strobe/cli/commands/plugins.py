@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import Json, command
+from ..options import Folder, Json, command, workspace_path
 
 root = typer.Typer()
 group = typer.Typer(name="plugins", help="Installed analyzers, renderers, families and hooks.", no_args_is_help=True, rich_markup_mode=None)
@@ -16,18 +16,25 @@ root.add_typer(group)
 
 @group.command("list")
 def plugins_list(
+    workspace: Folder = "",
     json: Json = False,
     kind: Annotated[str, typer.Option(help="analyzer, renderer, family or hook.")] = "",
     check: Annotated[bool, typer.Option("--check", help="Import each one, and say which are broken.")] = False,
 ) -> None:
-    """List every plugin by category, from package metadata alone."""
-    command("plugins", "list_plugins")(json, kind, check)
+    """List every plugin by category, what it needs and produces; from package metadata alone."""
+    command("plugins", "list_plugins")(workspace_path(workspace), json, kind, check)
 
 
 @group.command("show")
-def plugins_show(name: str, json: Json = False) -> None:
-    """Show a plugin: what it computes or draws, settings, columns, sites."""
-    command("plugins", "show")(name, json)
+def plugins_show(name: str, workspace: Folder = "", json: Json = False) -> None:
+    """Show a plugin: what it computes or draws, settings, columns, sites, and its cost when it last ran in the workspace."""
+    command("plugins", "show")(workspace_path(workspace), name, json)
+
+
+@group.command("needs")
+def plugins_needs(workspace: Folder = "", json: Json = False) -> None:
+    """List the packages that made a workspace's results or that its reports require, and which are missing."""
+    command("plugins", "needs")(workspace_path(workspace), json)
 
 
 @group.command("new")
@@ -61,13 +68,35 @@ def plugins_check(
     raise typer.Exit(command("plugins_check", "check")(what, json, verbose))
 
 
+User = Annotated[bool, typer.Option("--user", help="For this user, in every workspace, instead of one workspace.")]
+
+
 @group.command("disable")
-def plugins_disable(name: Annotated[str, typer.Argument(help="NAME, or PACKAGE:NAME for one of two that clash.")]) -> None:
-    """Leave a plugin out until it is enabled again."""
-    command("plugins", "disable")(name)
+def plugins_disable(
+    name: Annotated[str, typer.Argument(help="NAME, or PACKAGE:NAME for one of two that clash.")], workspace: Folder = "", user: User = False
+) -> None:
+    """Leave a plugin out of a workspace until it is enabled again."""
+    command("plugins", "disable")(workspace_path(workspace), name, user)
 
 
 @group.command("enable")
-def plugins_enable(name: str) -> None:
+def plugins_enable(name: str, workspace: Folder = "", user: User = False) -> None:
     """Bring a disabled plugin back."""
-    command("plugins", "enable")(name)
+    command("plugins", "enable")(workspace_path(workspace), name, user)
+
+
+@group.command("install")
+def plugins_install(
+    packages: Annotated[list[str], typer.Argument(metavar="PACKAGE ...", help="Packages, with versions: 'strobe-phase>=0.2'.")],
+    folder: Annotated[bool, typer.Option("--folder", help="They may be folders or wheels.")] = False,
+    editable: Annotated[bool, typer.Option("-e", "--editable", help="Folders whose sources are used as they are.")] = False,
+    workspace: Folder = "",
+) -> None:
+    """Run `pip install` in Strobe's environment, and say which plugins came."""
+    raise typer.Exit(command("plugins_install", "install")(packages, workspace_path(workspace), folders=folder, editable=editable))
+
+
+@group.command("uninstall")
+def plugins_uninstall(packages: Annotated[list[str], typer.Argument(metavar="PACKAGE ...")], workspace: Folder = "") -> None:
+    """Run `pip uninstall`, and say which plugins went; their stored results stay."""
+    raise typer.Exit(command("plugins_install", "uninstall")(packages, workspace_path(workspace)))
