@@ -209,9 +209,17 @@ COSTLY = {
 """Take seconds, on a tiny run too; so does what compares runs. Checked by `strobe plugins check NAME`, not here."""
 
 
+def of_one_run(plugin: Plugin) -> bool:
+    """Whether it, or the table it draws, is about one run: three runs take three times as long, and more."""
+    cls = plugin.load()
+    tables = cls.tables() if plugin.kind == "renderer" else ()
+    scopes = {REGISTRY.analyzer(t).scope for t in tables if t != "metrics"} | {getattr(cls, "scope", "run")}
+    return scopes == {"run"}
+
+
 def sample(kind: str) -> list[Plugin]:
     """Some of a kind, spread over the categories: all of them take a minute (`strobe plugins check strobe`)."""
-    own = [p for p in OWN if p.kind == kind and p.name not in (*NEEDS_A_CHOICE, *COSTLY) and getattr(p.load(), "scope", "run") == "run"]
+    own = [p for p in OWN if p.kind == kind and p.name not in (*NEEDS_A_CHOICE, *COSTLY) and of_one_run(p)]
     return own[:: {"analyzer": 4, "renderer": 9, "family": 1}[kind]]
 
 

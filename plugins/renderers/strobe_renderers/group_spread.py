@@ -21,6 +21,7 @@ class GroupSpread(Renderer):
 
     columns: tuple[str, ...] = ("memorised", "turn", "generalised", "final_test_loss", "n_keys")
     by: str = ""
+    """The parameter that runs are grouped by; empty: the one that tells most."""
     width: int = charts.WIDTH
     row_height: int = 22
 

@@ -19,6 +19,7 @@ class ParameterCloud(Renderer):
     consumes = "parameter_pca"
 
     parameter: str = "embed.W_E"
+    """The parameter that is drawn."""
     width: int = charts.WIDTH
     height: int = 380
 

@@ -22,6 +22,7 @@ class PredictorDates(Renderer):
 
     parameters: tuple[str, ...] = ("W_E", "W_in", "W_out", "W_U")
     signals: tuple[str, ...] = ("participation_ratio_sigma", "spectral_gap")
+    """Signals whose dates are drawn."""
     width: int = charts.WIDTH
     row_height: int = 22
     step_scale: charts.StepScale = "sqrt"

@@ -24,6 +24,7 @@ class SharedTrajectoryPlanes(Renderer):
     picks = [Pick(field="step")]
 
     group: str = "all"
+    """The group of parameters that is drawn."""
     size: int = 220
 
     @hookimpl
