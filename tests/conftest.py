@@ -17,7 +17,8 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 import fake_install
 import hypothesis
 
-hypothesis.settings.register_profile("strobe", deadline=None, derandomize=True)  # no timing asserts; the same cases everywhere
+hypothesis.settings.register_profile("strobe", deadline=None, derandomize=True, max_examples=25)  # no timing asserts; the same cases everywhere
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500)  # pytest --hypothesis-profile thorough
 hypothesis.settings.load_profile("strobe")
 
 ROOT = Path(__file__).resolve().parents[1]
