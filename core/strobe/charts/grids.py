@@ -96,14 +96,19 @@ def _heads(shown: Sequence[str], head: Mapping[str, str], place: Mapping[str, di
     chosen = f"datum.column == ({_chosen('column', shown[0])}) && datum.direction == ({_chosen('direction', UP)})"
     tint = alt.condition(chosen, alt.value(colour("ink")), alt.value(colour("muted")))
     texts = base.mark_text(align=alt.expr("datum.side"), baseline="middle", cursor="pointer")
-    return texts.encode(x=_x(), y=_y(), text=alt.Text("text:N"), color=tint).add_params(param)
+    return texts.encode(x=_x(), y=_y(), text=alt.Text("text:N"), color=tint).properties(name="heads").add_params(param)
 
 
 def _texts(table: alt.Chart, side: str, leads: bool) -> alt.Chart:
     kept = table.transform_filter(f"datum.side == '{side}' && (datum.door != '') == {str(leads).lower()}")
     tint = {"color": colour("ink")} if not leads else {"color": LINKS[active()], "cursor": "pointer"}
     touched = alt.selection_point(name=f"cell_{side}_{leads}", fields=["column"])  # Vega-Lite hands clicks only to marks that select something
-    return kept.mark_text(align=side, baseline="middle", **tint).encode(x=_x(), y=_y(), text=alt.Text("text:N")).add_params(touched)
+    return (
+        kept.mark_text(align=side, baseline="middle", **tint)
+        .encode(x=_x(), y=_y(), text=alt.Text("text:N"))
+        .properties(name=f"cells_{side}_{leads}")
+        .add_params(touched)
+    )
 
 
 def _rule(row_height: int, total: int) -> alt.Chart:

@@ -17,6 +17,6 @@ def _whole(frame: Frame) -> dict[str, str]:
     labels = {run: str(frame.about.get(run, {}).get("label") or "") for run in frame.runs}
     told = {run: str(frame.about.get(run, {}).get("varying") or "").replace("=", " ") for run in frame.runs}
     for names in (labels, told):
-        if all(names.values()) and len(set(names.values())) == len(names) and max(map(len, names.values())) <= 2 * ROOM:
+        if names and all(names.values()) and len(set(names.values())) == len(names) and max(map(len, names.values())) <= 2 * ROOM:
             return names
     return {run: run for run in frame.runs}
