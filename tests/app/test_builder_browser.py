@@ -16,7 +16,7 @@ from pathlib import Path
 import fake_install
 import pandas as pd
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Error, Page, expect, sync_playwright
 from small import small_workspace
 
 from strobe.reports.report import Panel, Report, Section, file_of, load, save
@@ -78,17 +78,23 @@ def page(chromium: str) -> Iterator[Page]:
 
 def still(page: Page) -> None:
     """Wait until Streamlit has nothing left to run."""
-    page.wait_for_timeout(100)
+    page.wait_for_timeout(250)
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=PATIENCE)
 
 
 def chosen(page: Page, label: str, option: str) -> None:
-    """Choose in a list: typing finds the option."""
-    box = page.get_by_role("combobox", name=label, exact=False).first
-    box.click()
-    box.fill(option)
-    page.get_by_role("option", name=option, exact=True).first.click()
-    still(page)
+    """Choose in a list: typing finds the option. A list that a late answer of the server has closed is opened again."""
+    box = page.get_by_role("combobox", name=label).first
+    for _ in range(6):
+        still(page)
+        box.click()
+        box.fill(option)
+        try:
+            page.get_by_role("option", name=option, exact=True).first.click(timeout=3000)
+            return still(page)
+        except Error:
+            page.keyboard.press("Escape")
+    pytest.fail(f"{label} has no option {option}")
 
 
 def has(page: Page, *panels: str) -> None:
@@ -126,13 +132,16 @@ def test_a_report_is_built_changed_undone_kept_and_drawn_the_same_by_the_command
     page.get_by_role("slider", name="Width").focus()
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("textbox", name="YAML")).to_have_value(re.compile("width: 7"), timeout=PATIENCE)
+    still(page)
     page.get_by_role("button", name="2 Weight norms").click()
+    still(page)
     page.get_by_role("button", name="Remove", exact=True).click()
     has(page, "Norms over steps", "Participation ratio", "Neuron map", "Phase table")
     page.get_by_role("button", name="Undo", exact=True).click()
     has(page, "Norms over steps", "Weight norms", "Participation ratio", "Neuron map", "Phase table")
     page.get_by_role("textbox", name="Name", exact=True).fill("built")
     page.get_by_role("textbox", name="Name", exact=True).press("Enter")
+    still(page)
     page.get_by_role("button", name="Save as", exact=True).click()
     expect(page.get_by_text("Saved as reports/built.yaml")).to_be_visible(timeout=PATIENCE)
     page.goto(f"{address}/builder?step=10&report=built")
