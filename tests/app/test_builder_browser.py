@@ -100,8 +100,11 @@ def chosen(page: Page, label: str, option: str) -> None:
 def has(page: Page, *panels: str) -> None:
     """The outline shows these panels, in this order; Streamlit hides what is gone before it removes it."""
     page.wait_for_function(
-        """names => JSON.stringify([...document.querySelectorAll(".st-key-builder-outline [class*='st-key-builder-at'] button")]
-            .filter(b => b.offsetParent).map(b => b.innerText.trim()).filter(t => /^\\d/.test(t)).map(t => t.replace(/^\\d+\\s+/, ""))) === JSON.stringify(names)""",
+        """names => {
+          const buttons = [...document.querySelectorAll(".st-key-builder-outline [class*='st-key-builder-at'] button")];
+          const shown = buttons.filter(b => b.offsetParent).map(b => b.innerText.trim()).filter(t => /^\\d/.test(t));
+          return JSON.stringify(shown.map(t => t.replace(/^\\d+\\s+/, ""))) === JSON.stringify(names);
+        }""",
         arg=list(panels),
         timeout=PATIENCE,
     )
