@@ -142,6 +142,7 @@ class Workspace:
         *,
         settings: analysis.Settings | None = None,
         probe: str = "",
+        steps: Iterable[int] | None = None,
         executor: str = "local",
         workers: int | None = None,
         isolate: str = "third-party",
@@ -154,6 +155,8 @@ class Workspace:
         `analyzers` are names, classes, instances or `./file.py:Class`; None means all that are not opt-in. Failures are rows of `_failures`, and in
         the report; everything else is stored.
 
+        With `steps`, only these checkpoints (of every run) are looked at: a try. What is derived from all steps is computed whole all the same.
+
         `isolate` says whose analyzers run in processes of their own: "third-party" (other packages' and those from files), "all" or "none"; one that
         was defined in this session always runs here. One isolated call may take `deadline` seconds (600) and `memory` ("4GB"; half of the machine's).
         """
@@ -164,10 +167,11 @@ class Workspace:
                 f"analyzer {odd[0]!r} was defined in this session and cannot travel to other processes; use executor='local', or save it to a file"
             )
         chosen = self._with_facts(runs, probe)
+        at = analysis.checked_steps(steps, [about for _, about in chosen])
         self._remember(recipes)
         self.store.remove_temporaries()
         with Bench(self.registry, limits) as bench:
-            report = Engine(self.store, bench, recipes, executor, workers, progress).run(chosen)
+            report = Engine(self.store, bench, recipes, executor, workers, progress, at).run(chosen)
         costs.note(self.root, costs.measured(self.store, report, {n: _made_by(self.registry.get("analyzer", n)) for n in recipes}))
         others = analysis.left_out(self.registry) if analyzers is None else ()
         report.left_out = [*not_isolated(self.registry, recipes, limits), *others]

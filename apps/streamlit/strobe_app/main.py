@@ -12,7 +12,7 @@ from strobe.reports.moments import events_of
 from strobe.reports.report import Report, default_report, find
 from strobe.runs.labels import unarchived
 from strobe.runs.run import Run
-from strobe_app import board, builder_page, cursor, panels, query_page, runs_page, sidebar
+from strobe_app import board, builder_page, cursor, panels, plugins_page, query_page, runs_page, sidebar
 from strobe_app.folder import workspace_folder
 from strobe_app.gallery import Gallery
 from strobe_app.look import theme
@@ -39,7 +39,8 @@ def main() -> None:
     runs = st.Page(lambda: _said(lambda workspace: runs_page.show(workspace, report)), title="Runs", url_path="runs")
     builder = st.Page(lambda: _said(lambda workspace: builder_page.show(workspace, report)), title="Builder", url_path="builder")
     query = st.Page(lambda: _said(lambda workspace: query_page.show(workspace, builder)), title="Query", url_path="query")
-    st.navigation([report, builder, query, runs]).run()
+    plugins = st.Page(lambda: _said(plugins_page.show), title="Plugins", url_path="plugins")
+    st.navigation([report, builder, query, runs, plugins]).run()
 
 
 def _report_page() -> None:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +106,9 @@ class Engine:
         executor: str = "local",
         workers: int | None = None,
         progress: Callable[[Progress], None] | None = None,
+        steps: Collection[int] | None = None,
     ) -> None:
+        self.steps, self.last = steps, leaves(recipes)
         self.store, self.bench, self.recipes = store, bench, recipes
         self.bound: dict[str, Bound] = {name: r.bound for name, r in recipes.items()}
         self.executor, self.workers = executor, workers
@@ -152,7 +154,7 @@ class Engine:
         cells = step_cells(self.bound, ready, facts, given.digest)
         done = {name: self.store.cells(self.address(name, facts)) for name in ready}
         starved = {c.key: why for c in cells if (why := self._starved(c, facts))}
-        missing = [c for c in cells if c.key not in done[c.analyzer] and c.key not in starved]
+        missing = [c for c in cells if c.key not in done[c.analyzer] and c.key not in starved and self._wanted(c)]
         failures.forget(self.store, facts.name, ready, {c.key for c in cells if c.key in done[c.analyzer]})
         failures.add(
             self.store, facts.name, [Failure(c.run, c.step, c.analyzer, "upstream", starved[c.key], cell=c.key) for c in cells if c.key in starved]
@@ -164,7 +166,11 @@ class Engine:
         for name in ready:
             if done[name] or missing:
                 self.store.compact(self.address(name, facts), self._about(name), keep={c.key for c in cells if c.analyzer == name})
-            self._table(report, name, facts, [c for c in cells if c.analyzer == name], missing)
+            self._table(report, name, facts, [c for c in cells if c.analyzer == name and self._wanted(c)], missing)
+
+    def _wanted(self, cell: Cell) -> bool:
+        """Whether a cell is at a step that was asked for. What others read is computed at every step: theirs would mean something else."""
+        return self.steps is None or cell.step in self.steps or cell.analyzer not in self.last
 
     def _commit(self, run: Run, facts: RunFacts, missing: Sequence[Cell], given: _Given) -> Iterator[Outcome]:
         """Tasks out, parts in: one part per analyzer and chunk of steps."""
@@ -325,6 +331,12 @@ class Engine:
         """The failures that concern what was asked for, older ones that still stand included."""
         found = [f for run in [*(f.name for f in facts), None] for f in failures.read(self.store, run)]
         return [f for f in found if f.analyzer in self.bound]
+
+
+def leaves(recipes: Mapping[str, Recipe]) -> set[str]:
+    """Analyzers that no other one of a request reads."""
+    read = {upstream for r in recipes.values() for upstream in r.bound.upstream}
+    return {name for name in recipes if name not in read}
 
 
 class _Given:

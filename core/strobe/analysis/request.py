@@ -149,6 +149,17 @@ def facts(run: Run, probe: str = "", *, metrics: bool = True) -> RunFacts:
     )
 
 
+def checked_steps(steps: Iterable[int] | None, runs: Sequence[RunFacts]) -> frozenset[int] | None:
+    """The steps that were asked for, None for all. Raises `UsageError` for one at which no run has a checkpoint."""
+    if steps is None:
+        return None
+    wanted, known = frozenset(steps), {step for about in runs for step in about.checkpoints}
+    if odd := sorted(wanted - known):
+        near = ", ".join(f"{step:,}" for step in sorted(sorted(known), key=lambda step: abs(step - odd[0]))[:3])
+        raise UsageError(f"no checkpoint at step {odd[0]:,}; the nearest are at {near}")
+    return wanted
+
+
 def address(bound: Mapping[str, Bound], name: str, about: RunFacts | None) -> Address:
     from .plan import probe_of
 

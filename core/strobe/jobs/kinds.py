@@ -163,12 +163,12 @@ HOW: Mapping[str, Any] = {"executor": "local", "workers": None, "isolate": "thir
 
 
 def _prepare_analyze(workspace: Workspace, request: Mapping[str, Any]) -> Prepared:
-    """What `Workspace.analyze` takes: `runs`, `analyzers` (names or files), `settings`, `probe`, and how to run it (`HOW`)."""
+    """What `Workspace.analyze` takes: `runs`, `analyzers` (names or files), `settings`, `probe`, `steps`, and how to run it (`HOW`)."""
     from ..analysis import request as analysis
     from ..analysis.plan import fingerprint
     from ..isolation.limits import isolation
 
-    _only("analyze", request, ("runs", "analyzers", "settings", "probe", *HOW))
+    _only("analyze", request, ("runs", "analyzers", "settings", "probe", "steps", *HOW))
     runs = [run.name for run in _runs(workspace, request.get("runs"))]
     analyzers = None if request.get("analyzers") is None else [_portable(a) for a in _listed(request["analyzers"]) or ()]
     whole = {
@@ -176,16 +176,19 @@ def _prepare_analyze(workspace: Workspace, request: Mapping[str, Any]) -> Prepar
         "analyzers": analyzers,
         "settings": request.get("settings") or None,
         "probe": request.get("probe", ""),
+        "steps": None if request.get("steps") is None else sorted(request["steps"]),
         **{name: request.get(name) or default for name, default in HOW.items()},
     }
     isolation(whole["isolate"], whole["deadline"], whole["memory"], workspace.root)
     bound = {n: r.bound for n, r in analysis.recipes(workspace.registry, analyzers, whole["settings"]).items()}
     chosen = [(run, analysis.facts(run, whole["probe"])) for run in map(workspace.run, runs)]
+    analysis.checked_steps(whole["steps"], [facts for _, facts in chosen])
     missing = sum(f.missing for f in analysis.preview(bound, chosen, workspace.store).forecasts)
     what = "all analyzers" if analyzers is None else ", ".join(analyzers)
     where = runs[0] if len(runs) == 1 else f"{len(runs)} runs"
     inputs = [(facts.name, facts.identity, facts.probe_digest, facts.checkpoints, facts.metrics) for _, facts in chosen]
-    key = fingerprint(inputs, [(b.name, b.code, b.settings, b.signature) for b in bound.values()])
+    key = fingerprint(inputs, [(b.name, b.code, b.settings, b.signature) for b in bound.values()], *([whole["steps"]] if whole["steps"] else []))
+    where += f" at step {whole['steps'][0]:,}" if whole["steps"] and len(whole["steps"]) == 1 else ""
     return Prepared(whole, f"analyze {where}: {what}", runs[0] if len(runs) == 1 else "", key, missing == 0)
 
 
@@ -211,13 +214,15 @@ def _portable(analyzer: Any) -> str:
 
 def _analyze(workspace: Workspace, request: Mapping[str, Any], report: Reporter) -> None:
     preview = workspace.plan(request["runs"], request["analyzers"], settings=request["settings"], probe=request["probe"])
-    expected = sum(f.missing for f in preview.forecasts)  # the engine learns of later stages only when it comes to them
+    steps = request.get("steps")
+    expected = 1 if steps else sum(f.missing for f in preview.forecasts)  # the engine learns of later stages only when it comes to them
     report.begin(0, expected)
     found = workspace.analyze(
         request["runs"],
         request["analyzers"],
         settings=request["settings"],
         probe=request["probe"],
+        steps=steps,
         **{name: request.get(name) or default for name, default in HOW.items()},
         progress=lambda p: report(p.done, max(p.total, expected), p.what),
     )

@@ -1,0 +1,1 @@
+"""What every analyzer call costs."""

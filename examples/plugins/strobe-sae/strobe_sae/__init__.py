@@ -1,0 +1,1 @@
+"""Sparse autoencoders whose features are followed over training."""

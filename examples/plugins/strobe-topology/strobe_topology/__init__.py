@@ -1,0 +1,1 @@
+"""Persistent homology of class centroids."""
