@@ -6,7 +6,7 @@ finite, a row of `_failures` of kind `not_finite` says so beside what could be s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,9 +113,13 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return Workspace(tmp_path_factory.mktemp("bad"))
 
 
+def as_run(case: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in case)
+
+
 def analyzed(ws: Workspace, name: str, folder: Path) -> Report:
     """The run of a case, imported and with every analyzer asked for."""
-    case, run = CASES[name], "".join(c if c.isalnum() else "-" for c in name)
+    case, run = CASES[name], as_run(name)
     family = {"p": case.p, "d_model": 8, "n_heads": 2, "d_mlp": 12, "fraction": 0.5}
     initial = ws.registry.family("modular_addition")(**family).initial()
     for step, change in (case.steps or {0: same, 10: moved(1), 40: moved(2)}).items():
@@ -127,8 +131,9 @@ def analyzed(ws: Workspace, name: str, folder: Path) -> Report:
 
 
 def asked(ws: Workspace) -> list[str]:
-    """Every analyzer that needs no second run and no choice, and those whose choice is made here. The loss landscape on request has its own tests."""
-    return [p.name for p in ws.registry.all("analyzer") if not p.load().opt_in or p.name in SETTINGS]
+    """Every analyzer of one run that needs no choice, and those whose choice is made here. The loss landscape on request has its own tests."""
+    loaded = {p.name: p.load() for p in ws.registry.all("analyzer")}
+    return [name for name, cls in loaded.items() if cls.scope != "runs" and (not cls.opt_in or name in SETTINGS)]
 
 
 def not_finite(table: pd.DataFrame, told: set[int | None]) -> set[str]:
@@ -147,10 +152,23 @@ def null_or_finite(value: Any) -> bool:
 @pytest.mark.parametrize("name", CASES)
 def test_a_stated_result_or_a_stated_reason(name: str, ws: Workspace, tmp_path: Path) -> None:
     report = analyzed(ws, name, tmp_path)
-    expected = {"not_finite"} if CASES[name].broken else set()
+    sound(ws, report, asked(ws), {"not_finite"} if CASES[name].broken else set())
+
+
+def test_runs_against_runs_that_are_all_like_that(ws: Workspace) -> None:
+    """Of some of the runs above: of other sizes, of one checkpoint, broken, and split oddly."""
+    some = ("healthy", "p = 10", "one checkpoint", "NaN everywhere", "trained on nothing")
+    runs = [run for run in map(as_run, some) if any(r.name == run for r in ws.runs())]
+    across = [p.name for p in ws.registry.all("analyzer") if p.load().scope == "runs" and not p.load().opt_in]
+    report = ws.analyze(runs, across)
+    assert {t.analyzer for t in report.tables} >= set(across)
+    sound(ws, report, {t.analyzer for t in report.tables}, {"not_finite"})
+
+
+def sound(ws: Workspace, report: Report, analyzers: Collection[str], expected: set[str]) -> None:
     assert [(f.analyzer, f.step, f.kind, f.message) for f in report.failures if f.kind not in expected] == []
     assert [t.analyzer for t in report.tables if t.state == "not applicable" and not t.why] == []
-    assert {t.analyzer for t in report.tables} == set(asked(ws))
+    assert {t.analyzer for t in report.tables} == set(analyzers)
     found = {}
     for table in (t for t in report.tables if t.state != "not applicable"):
         told = {f.step for f in report.failures if f.analyzer == table.analyzer}
