@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import zlib
@@ -186,7 +187,7 @@ def test_words_of_the_report_are_text_and_not_markup(page: str) -> None:
     assert "<h1>A &lt;/script&gt; title {{data}}</h1>" in page
     assert "All <b>" not in page
     assert content(page)["model"]["sections"][0]["title"] == "All <b>"
-    assert page.count("</script>") == 3
+    assert page.count("</script>") == 4
     assert json.loads(re.search(r'<script id="about" type="application/json">(.*?)</script>', page)[1])["run"] == "small"
 
 
@@ -296,3 +297,23 @@ def test_a_thinned_file_says_so(small, tmp_path: Path) -> None:
     assert len(content(text)["steps"]) == 3
     assert 'data-theme="strobe_dark"' in text
     assert ticks == [(1, 1)]
+
+
+def test_maps_have_fewer_shades_and_other_pictures_are_left_alone() -> None:
+    from PIL import Image
+
+    from strobe.charts.images import png_url
+    from strobe.export.shades import SHADES, coarser
+
+    cells = np.linspace(0, 1, 113 * 113).reshape(113, 113).copy()
+    cells[5, 5] = np.nan
+    png = base64.b64decode(png_url(cells, (0.0, 1.0)).partition(",")[2])
+    small = coarser(png)
+    assert len(small) < len(png)
+    before, after = (np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")).astype(int) for data in (png, small))
+    assert np.abs(before - after).max() <= 255 / SHADES + 3
+    assert (before[[0, -1], [0, -1]] == after[[0, -1], [0, -1]]).all()
+    assert after[5, 5, 3] == 0
+    other = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 9, 3), np.uint8)).save(other, "PNG")
+    assert coarser(other.getvalue()) == other.getvalue()

@@ -3,7 +3,7 @@
 A table is one dataset of one chart, at every step: its columns are kept once where they do not change, and as numbers of 8, 16 or 32 bits else.
 A measured number is kept in 16 bits, spread evenly over asinh(x / s), s the smallest magnitude of its column that is not nought: its error is at
 most `ERROR` of the number itself, less than half a pixel on an axis of 1,000 px, linear or logarithmic. Whole numbers, text and columns of few
-different values are exact, and so is nought. Pictures are PNG.
+different values are exact, and so is nought. Pictures are PNG; maps have fewer shades (`shades`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..reports.film import Rows
+from .shades import coarser
 
 LEVELS = 65534
 """Steps of a quantised number; 65535 says that it is missing."""
@@ -61,7 +62,7 @@ def _values(values: Sequence[Any], stride: int, blob: bytearray) -> dict[str, An
     if all(isinstance(value, str) and value.startswith(PNG) for value in known):
         return {
             "kind": "pictures",
-            "at": [_put(base64.b64decode(v.removeprefix(PNG)), blob) for v in known],
+            "at": [_put(coarser(base64.b64decode(v.removeprefix(PNG))), blob) for v in known],
             **_codes(codes, len(known), stride, blob),
         }
     return {"kind": "one of", "values": known, **_codes(codes, len(known), stride, blob)}
