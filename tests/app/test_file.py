@@ -198,6 +198,8 @@ def test_on_paper_there_is_every_card_and_no_sidebar(page: Page) -> None:
         expect(page.locator("aside")).to_be_hidden()
         assert page.locator(".printed svg").count() == len(PANELS) - 1
         assert page.locator(".printed svg").nth(0).is_visible()
+        expect(page.locator("#card-1 .chart")).to_be_hidden()
+        expect(page.locator("#card-1 .actions")).to_be_hidden()
         boxes = [page.locator(f"#card-{i}").bounding_box() for i in range(1, len(PANELS) + 1)]
         assert all(a and b and a["y"] + a["height"] <= b["y"] + 1 for a, b in itertools.pairwise(boxes))
         assert page.pdf().startswith(b"%PDF")
