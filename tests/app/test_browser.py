@@ -1,6 +1,6 @@
-"""The app's plain charts and the standalone file in a real browser: charts are drawn, the slider moves them, nothing is asked of the network.
+"""The app's plain charts in a real browser: charts are drawn, the slider moves them, nothing is asked of the network.
 
-The board has its own file, test_board.py.
+The board has its own file, test_board.py, and the standalone page too, test_file.py.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from pathlib import Path
 
 import fake_install
 import pytest
+<<<<<<< HEAD
 from playwright.sync_api import Browser, Locator, Page, expect
 from reading import PATIENCE, serving
 from small import SHOWN, STEPS, small_workspace
+=======
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from small import SHOWN, small_workspace
+>>>>>>> 606ebe0 (Standalone files: columns of 16 bits, deflated; few layers, heads and neurons move in them; a policy that allows no network; paper)
 
-from strobe.export.html import write_html
 from strobe.reports.report import Panel, Report, Section, default_report, file_of, save
 
 pytestmark = pytest.mark.browser
@@ -121,61 +125,3 @@ def test_a_click_on_a_mark_moves_the_cursor(page: Page, address: str, small) -> 
     clusters.click(position={"x": box["width"] * 0.6, "y": box["height"] * 0.4})
     wait_for_change(page, 2, before)
     assert page.evaluate("new URL(location).searchParams.get('neuron')") != "0"
-
-
-# --- the file ----------------------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def file(small, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workspace, run = small
-    panels = [Panel(renderer=name) for name in ("loss_curves", "frequency_spectrum", "neuron_map", "nothing_like_it", "phase_table")]
-    report = Report(title="Offline", sections=[Section(title="S", panels=panels)])
-    return write_html(workspace, report, run, tmp_path_factory.mktemp("file") / "offline.html", cursor={"step": 10})
-
-
-def opened(page: Page, file: Path) -> list[str]:
-    """Open the file; returns a list that fills with whatever it asks for."""
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(file.as_uri())
-    page.wait_for_function("document.body.dataset.step === '10'", timeout=PATIENCE)
-    expect(page.locator("#card-1 canvas")).to_be_visible(timeout=PATIENCE)
-    return asked
-
-
-def test_the_file_opens_offline_and_its_slider_moves_the_charts(page: Page, file: Path) -> None:
-    asked = opened(page, file)
-    page.wait_for_function("document.querySelectorAll('.chart canvas').length === 4", timeout=PATIENCE)
-    before = {card: picture(page, card) for card in (1, 2, 3)}
-    page.locator("#step").focus()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.body.dataset.step === '20'", timeout=PATIENCE)
-    assert page.locator("#at").inner_text() == "20"
-    assert all(picture(page, card) != before[card] for card in before)
-    page.keyboard.press("ArrowLeft")
-    page.wait_for_function("document.body.dataset.step === '10'", timeout=PATIENCE)
-    assert {card: picture(page, card) for card in (2, 3)} == {card: before[card] for card in (2, 3)}
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
-
-
-def test_a_card_that_cannot_be_drawn_says_why_in_the_file(page: Page, file: Path) -> None:
-    opened(page, file)
-    expect(page.locator("#card-4 .problem")).to_contain_text("no renderer 'nothing_like_it'")
-
-
-def test_the_file_plays_to_the_end_and_stops(page: Page, file: Path) -> None:
-    opened(page, file)
-    page.keyboard.press("End")
-    page.locator("#play").click()
-    expect(page.locator("#play")).to_have_attribute("aria-label", "pause")
-    page.wait_for_function(f"document.body.dataset.step === '{STEPS[-1]}'", timeout=PATIENCE)
-    expect(page.locator("#play")).to_have_attribute("aria-label", "play", timeout=PATIENCE)
-
-
-def test_events_and_data_of_the_file_are_at_hand(page: Page, file: Path) -> None:
-    opened(page, file)
-    page.locator("#events button", has_text="peak").click()
-    page.wait_for_function("document.body.dataset.step !== '10'", timeout=PATIENCE)
-    page.locator("#card-1 summary").click()
-    expect(page.locator("#card-1 td").nth(10)).to_be_visible()

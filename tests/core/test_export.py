@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -166,7 +170,9 @@ def page(small, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def content(page: str) -> Any:
-    return json.loads(re.search(r'<script id="report" type="application/json">(.*?)</script>', page, re.DOTALL)[1])
+    """The header of what the file holds."""
+    data = zlib.decompress(base64.b64decode(re.search(r'<script id="report" type="application/octet-stream">(.*?)</script>', page)[1]))
+    return json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")])
 
 
 def test_the_file_asks_for_nothing_from_elsewhere(page: str) -> None:
@@ -181,7 +187,8 @@ def test_words_of_the_report_are_text_and_not_markup(page: str) -> None:
     assert "<h1>A &lt;/script&gt; title {{data}}</h1>" in page
     assert "All <b>" not in page
     assert content(page)["model"]["sections"][0]["title"] == "All <b>"
-    assert page.count("</script>") == 2
+    assert page.count("</script>") == 4
+    assert json.loads(re.search(r'<script id="about" type="application/json">(.*?)</script>', page)[1])["run"] == "small"
 
 
 def test_the_file_says_what_it_is(page: str) -> None:
@@ -193,11 +200,90 @@ def test_the_file_says_what_it_is(page: str) -> None:
 def test_the_file_holds_every_step_of_every_card(page: str) -> None:
     data = content(page)
     assert data["steps"] == list(STEPS)
-    assert [len(film["shots"]) for film in data["films"]] == [len(STEPS)] * (len(PANELS) + 1)
-    assert [len(film["specs"]) for film in data["films"]] == [1] * len(PANELS) + [0]
-    positions = {i for film in data["films"] for shot in film["shots"] for i in shot.get("datasets", {}).values()}
-    assert positions == set(range(len(data["rows"])))
-    assert "no renderer 'missing_one'" in data["films"][-1]["shots"][0]["problem"]
+    assert [take["at"] for take in data["takes"]] == [[], [], ["layer", "neuron"], [], [], []]
+    assert [len(take["films"]) for take in data["takes"]] == [1, 1, 16, 1, 1, 1]
+    assert [len(take["specs"]) for take in data["takes"]] == [1] * len(PANELS) + [0]
+    films = [film for take in data["takes"] for film in take["films"].values()]
+    assert {len(film) for film in films} == {len(STEPS)}
+    positions = {i for film in films for shot in film if not isinstance(shot, str) for i in shot[1].values()}
+    assert positions == set(range(len(data["places"])))
+    assert "no renderer 'missing_one'" in films[-1][0]
+
+
+def test_what_would_take_too_many_charts_stands_still_and_says_so(small, tmp_path: Path) -> None:
+    workspace, run = small
+    report = Report(title="x", sections=[Section(title="y", panels=[Panel(renderer="neuron_map"), Panel(renderer="loss_curves")])])
+    text = write_html(workspace, report, run, tmp_path / "x.html", most_charts=20, cursor={"neuron": 7}).read_text("utf-8")
+    data = content(text)
+    assert data["takes"][0]["at"] == ["layer"]
+    (neuron, curves) = data["model"]["sections"][0]["cards"]
+    assert neuron["footnote"].endswith("in this file at neuron 7 of 16: the app shows the others")
+    assert "in this file" not in curves["footnote"]
+    assert "neuron" not in data["model"]["choices"]
+    assert "Shown: neuron 7 of 16." in text
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.fixed_dictionaries(
+                {
+                    "whole": st.integers(-(10**6), 10**6) | st.none(),
+                    "number": st.floats(allow_nan=False, allow_infinity=False, width=32) | st.none(),
+                    "text": st.text(max_size=3) | st.booleans() | st.none(),
+                }
+            ).map(lambda row: {name: row[name] for name in ("whole", "number", "text")}),
+            max_size=9,
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_columns_of_few_values_are_exact(items: list[list[dict[str, Any]]]) -> None:
+    from strobe.export.columns import table
+
+    blob = bytearray()
+    header = table(items, blob)
+    assert "json" not in header
+    assert [row for item in items for row in item] == _read(header, bytes(blob))
+
+
+def _read(header: dict[str, Any], blob: bytes) -> list[dict[str, Any]]:
+    """The rows of a table of exact columns, all items after each other."""
+    counts, columns = header["rows"], []
+    for column in header["columns"]:
+        if column["kind"] == "same":
+            values = [column["value"]] * sum(counts)
+        else:
+            codes = _codes(column, blob)
+            whole = column["kind"] == "whole"
+            known = [(None if c == column["missing"] else c + column["low"]) if whole else column["values"][c] for c in codes]
+            values = known * len(counts) if column.get("fixed") else known
+        columns.append((column["name"], values))
+    return [{name: values[i] for name, values in columns} for i in range(sum(counts))]
+
+
+def _codes(column: dict[str, Any], blob: bytes) -> list[int]:
+    size, width = column["size"], column["width"]
+    planes = np.frombuffer(blob, np.uint8, size * width, column["from"]).reshape(width, size)
+    codes = np.ascontiguousarray(planes.T).view(f"<u{width}").reshape(-1).tolist()
+    for i in range(column["back"], size if column["back"] else 0):
+        codes[i] = (codes[i] + codes[i - column["back"]]) % 256**width
+    return codes
+
+
+@given(st.lists(st.floats(-1e30, 1e30, allow_subnormal=False).filter(lambda x: x == 0 or abs(x) > 1e-30), min_size=2, max_size=50, unique=True))
+def test_measured_numbers_are_kept_to_the_stated_error(values: list[float]) -> None:
+    from strobe.export.columns import ERROR, WIDEST, quantised, restored
+
+    given_ = np.array([*values, np.nan])
+    codes, how = quantised(given_)
+    back = restored(codes, **how)
+    assert np.isnan(back[-1])
+    assert (
+        np.abs(back[:-1] - given_[:-1]) <= ERROR * np.abs(given_[:-1]) + ERROR * WIDEST * np.abs(given_[:-1]).max() * 2 + ERROR * how["unit"]
+    ).all()
+    assert (back[:-1][given_[:-1] == 0] == 0).all() or (given_[:-1] >= 0).all() or (given_[:-1] <= 0).all()
 
 
 def test_a_thinned_file_says_so(small, tmp_path: Path) -> None:
@@ -211,3 +297,23 @@ def test_a_thinned_file_says_so(small, tmp_path: Path) -> None:
     assert len(content(text)["steps"]) == 3
     assert 'data-theme="strobe_dark"' in text
     assert ticks == [(1, 1)]
+
+
+def test_maps_have_fewer_shades_and_other_pictures_are_left_alone() -> None:
+    from PIL import Image
+
+    from strobe.charts.images import png_url
+    from strobe.export.shades import SHADES, coarser
+
+    cells = np.linspace(0, 1, 113 * 113).reshape(113, 113).copy()
+    cells[5, 5] = np.nan
+    png = base64.b64decode(png_url(cells, (0.0, 1.0)).partition(",")[2])
+    small = coarser(png)
+    assert len(small) < len(png)
+    before, after = (np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")).astype(int) for data in (png, small))
+    assert np.abs(before - after).max() <= 255 / SHADES + 3
+    assert (before[[0, -1], [0, -1]] == after[[0, -1], [0, -1]]).all()
+    assert after[5, 5, 3] == 0
+    other = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 9, 3), np.uint8)).save(other, "PNG")
+    assert coarser(other.getvalue()) == other.getvalue()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
-import json
 import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,18 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from ..reports.cards import LIGHT, Group, cards_of, choices, resolve, signed
-from ..reports.film import Film, Reel, Shot, shoot
+from ..reports.film import Reel
 from ..reports.moments import events_of, nearest
 from ..reports.report import Report
 from ..reports.screen import colours, model
 from ..runs.run import Run
 from ..version import __version__
+from .inline import MOST_CHARTS, Take, inlined, packed, take
+from .labels import Label, label_of
 
 if TYPE_CHECKING:
     from ..workspace import Workspace
 
 MOST_STEPS = 64
-"""Steps of a file unless more are asked for: a p = 113 report of 43 steps takes about 10 MB, nearly all of it maps."""
+"""Steps of a file unless more are asked for: a p = 113 report of 18 panels and 43 steps takes about 3 MB."""
+POLICY = "default-src 'none'; script-src {scripts} blob:; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+"""A file runs the one script it was written with, told by its digest, and what that unpacks; it asks nothing of any network."""
 Tick = Callable[[int, int], None]
 
 
@@ -36,32 +42,72 @@ def write_html(
     theme: str = LIGHT,
     cursor: Mapping[str, Any] | None = None,
     most_steps: int = MOST_STEPS,
+    most_charts: int = MOST_CHARTS,
     progress: Tick | None = None,
 ) -> Path:
-    """Write a report as one HTML file: charts, a step slider that plays, events, and the data behind each chart. Returns the path.
+    """Write a report as one HTML file: charts, a step slider that plays, clicks, events, and the data behind each chart. Returns the path.
 
-    `cursor` says which layer, head, neuron, ... to show (the first of each by default) and the step to open at. A run of more than `most_steps`
-    checkpoints is thinned, its first, last and those nearest to events kept; the page says so. Cost: up to one chart per panel and step.
+    `cursor` says where to open. A run of more than `most_steps` checkpoints is thinned, its first, last and those nearest to events kept. Layers,
+    heads, ... move in the file where a card needs at most `most_charts` charts for it; elsewhere they stand where `cursor` says (at the first of each
+    by default). The page says both. Numbers are kept to 3 digits or more; see `strobe.export.columns`.
     """
-    run, path = workspace.run(run), Path(path)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        to_html(workspace, report, run, theme=theme, cursor=cursor, most_steps=most_steps, most_charts=most_charts, progress=progress), "utf-8"
+    )
+    return path
+
+
+def to_html(
+    workspace: Workspace,
+    report: Report,
+    run: str | Run,
+    *,
+    theme: str = LIGHT,
+    cursor: Mapping[str, Any] | None = None,
+    most_steps: int = MOST_STEPS,
+    most_charts: int = MOST_CHARTS,
+    progress: Tick | None = None,
+) -> str:
+    """The same as text."""
+    run = workspace.run(run)
     if not run.steps:
         raise UsageError(f"run {run.name} has no checkpoints yet; `strobe train {run.name} --resume` makes some")
     events = events_of(workspace, run)
     steps = chosen_steps(run.steps, events.values(), most_steps)
     groups = resolve(workspace, report, run)
     cards = cards_of(groups)
-    looking = {**{name: values[0] for name, values in choices(workspace, run, cards).items()}, **(cursor or {})}
-    reel, films = Reel(), []
+    values = choices(workspace, run, cards)
+    looking = {**{name: known[0] for name, known in values.items()}, **(cursor or {})}
+    at = [inlined(card, values, len(steps), most_charts) for card in cards]
+    reel, takes = Reel(), []
     for i, card in enumerate(cards):
-        films.append(shoot(card, steps, looking, reel, theme))
+        takes.append(take(card, at[i], values, steps, looking, reel, theme))
         if progress is not None:
             progress(i + 1, len(cards))
     page = model(workspace, run, groups, {name: value for name, value in looking.items() if isinstance(value, int)}, steps)
-    page |= {"choices": {}, "bookmarks": [], "version": __version__}  # a file holds one layer, head, neuron, ...
-    data = {"model": page, "steps": steps, "films": [_film(film) for film in films], "rows": reel.rows}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_page(report, run, groups, data, theme, _note(run, steps, looking), signed(workspace, run)), "utf-8")
-    return path
+    page = _standing(page, takes, values, looking)
+    label = label_of(report.title, run, cards, {"step": page["cursor"]["step"], **looking}, events)
+    has_scene = any("scene" in spec for each in takes for film in each.films.values() for spec in film.specs)
+    note = _note(run, steps, looking, takes)
+    return _page(report, run, groups, packed(page, steps, takes, reel), theme, note, signed(workspace, run), label, has_scene)
+
+
+def _standing(page: dict[str, Any], takes: Sequence[Take], values: Mapping[str, Sequence[int]], looking: Mapping[str, Any]) -> dict[str, Any]:
+    """The page's model, in which only what the file holds can be chosen or clicked, and each card says what of it stands still."""
+    moving = {name for each in takes for name in each.at}
+    cards = iter(takes)
+    sections = [{**s, "cards": [_still(card, next(cards), moving, looking) for card in s["cards"]]} for s in page["sections"]]
+    chosen = {name: list(known) for name, known in values.items() if name in moving}
+    return {**page, "sections": sections, "choices": chosen, "bookmarks": [], "version": __version__}
+
+
+def _still(card: dict[str, Any], each: Take, moving: set[str], looking: Mapping[str, Any]) -> dict[str, Any]:
+    picks = [[field, to] for field, to in card["picks"] if to == "step" or to in moving]
+    fixed = [f"{name} {looking[name]} of {count:,}" for name, count in each.fixed.items()]
+    said = f"; in this file at {', '.join(fixed)}: the app shows the others" if fixed else ""
+    return {**card, "at": list(each.at), "picks": picks, "footnote": card["footnote"] + said}
 
 
 # --- steps -------------------------------------------------------------------------------------------------------------------------------------
@@ -83,43 +129,44 @@ def chosen_steps(steps: Sequence[int], events: Any, most: int) -> list[int]:
 # --- the page ----------------------------------------------------------------------------------------------------------------------------------
 
 
-def _film(film: Film) -> dict[str, Any]:
-    return {"specs": film.specs, "shots": [_shot(shot) for shot in film.shots]}
-
-
-def _shot(shot: Shot) -> dict[str, Any]:
-    if shot.problem:
-        return {"problem": shot.problem}
-    return {"spec": shot.spec, "datasets": shot.datasets, **({"asOf": shot.as_of} if shot.as_of is not None else {})}
-
-
-def _page(report: Report, run: Run, groups: Sequence[Group], data: Mapping[str, Any], theme: str, note: str, footer: str) -> str:
+def _page(report: Report, run: Run, groups: Sequence[Group], data: str, theme: str, note: str, footer: str, label: Label, has_scene: bool) -> str:
     family = run.family.model_dump(mode="json")
     about = f"{len(run.steps)} checkpoints, {run.steps[0]:,} to {run.steps[-1]:,}. {run.record.family}, " + ", ".join(
         f"{k}={v}" for k, v in list(family.items())[:5]
     )
+    scripts = {name: _deflated(_resource(name)) for name in (["scene.js"] if has_scene else []) + ["board.js"]}
+    loader = _resource("loader.js")
     parts = {
         "theme": theme,
         "version": __version__,
+        "policy": POLICY.format(scripts=_digest(loader)),
         "title": html.escape(report.title),
         "description": html.escape(report.description),
         "run": html.escape(run.name),
         "about": html.escape(about),
         "note": html.escape(note),
         "footer": html.escape(footer),
+        "said": html.escape(label.description, quote=True),
+        "facts": label.json.replace("<", "\\u003c"),  # "</script>" would end the element
         "contents": "".join(f'<a href="#card-{c.number}"><span>{c.number}</span>{html.escape(c.title)}</a>' for c in cards_of(groups)),
         "style": _style(theme),
-        "scene": f'<script type="module">\n{_script("scene.js")}\n</script>\n' if _has_scene(data) else "",
-        "script": _script("board.js"),
-        "data": json.dumps(data, separators=(",", ":"), default=str).replace("<", "\\u003c"),  # "</script>" would end the element
+        "scripts": "\n".join(f'<script class="code" type="application/octet-stream">{text}</script>' for text in scripts.values()),
+        "loader": loader,
+        "data": data,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _resource("page.html"))  # in one pass: a title may contain {{data}}
 
 
-def _note(run: Run, steps: Sequence[int], looking: Mapping[str, Any]) -> str:
+def _digest(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _note(run: Run, steps: Sequence[int], looking: Mapping[str, Any], takes: Sequence[Take]) -> str:
     thinned = f"{len(steps)} of the run's {len(run.steps)} checkpoints are in this file. " if len(steps) < len(run.steps) else ""
-    where = ", ".join(f"{name} {value}" for name, value in looking.items() if name != "step")
-    return f"{thinned}Every chart follows the step on the left, unless its footnote says otherwise.{f' Shown: {where}.' if where else ''}"
+    still = {name: count for each in takes for name, count in each.fixed.items()}
+    where = f" Shown: {', '.join(f'{name} {looking[name]} of {count:,}' for name, count in still.items())}." if still else ""
+    kept = "Measured numbers are kept to 3 digits or more, maps in 85 shades."
+    return f"{thinned}Every chart follows the step on the left, unless its footnote says otherwise.{where} {kept}"
 
 
 def _style(theme: str) -> str:
@@ -127,13 +174,9 @@ def _style(theme: str) -> str:
     return f":root {{ {variables} }}\n{_resource('page.css')}\n{_resource('board.css')}"
 
 
-def _has_scene(data: Mapping[str, Any]) -> bool:
-    """Whether the script that draws scenes is needed: a quarter of a megabyte."""
-    return any("scene" in spec for film in data["films"] for spec in film["specs"])
-
-
-def _script(name: str) -> str:
-    return _resource(name).replace("</script", "<\\/script")
+def _deflated(text: str) -> str:
+    """Two thirds less: a browser inflates it faster than it would read it."""
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def _resource(name: str) -> str:

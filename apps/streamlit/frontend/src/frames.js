@@ -9,35 +9,6 @@ export function place(card, cursor) {
   return [card.pinned ? "" : cursor.step, ...card.at.map((name) => cursor[name])].join(" ");
 }
 
-// All shots in the page itself: an exported file.
-export class InlineFrames {
-  constructor(report) {
-    this.steps = report.steps;
-    this.films = report.films;
-    this.rows = report.rows;
-  }
-
-  key(card, cursor) {
-    return String(cursor.step);
-  }
-
-  get(card, cursor) {
-    const film = this.films[card.number - 1];
-    const shot = film.shots[this.steps.indexOf(cursor.step)];
-    if (shot.problem) return { problem: shot.problem };
-    const datasets = Object.fromEntries(Object.entries(shot.datasets).map(([name, position]) => [name, [position, this.rows[position]]]));
-    return { spec: `${card.number} ${shot.spec}`, datasets, asOf: shot.asOf };
-  }
-
-  spec(key) {
-    const [number, position] = key.split(" ");
-    return this.films[number - 1].specs[position];
-  }
-
-  async want() {}
-  ahead() {}
-}
-
 // Shots from the server: one request for all cards in sight, the latest place first, those around it when nothing else is to do.
 export class HttpFrames {
   constructor(model, onChanged) {

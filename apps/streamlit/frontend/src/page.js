@@ -1,7 +1,9 @@
 // The entry of both pages: the component that Streamlit mounts, and the file that opens without a server.
 import { Board } from "./board.js";
 import { Chip } from "./brush.js";
-import { HttpFrames, InlineFrames } from "./frames.js";
+import { HttpFrames } from "./frames.js";
+import { InlineFrames, unpacked } from "./inline.js";
+import { forPaper, listenToPrint } from "./print.js";
 import { store } from "./store.js";
 import { listenToKeys, player, Strip, TimePanel, toggle } from "./time.js";
 import { Watch } from "./watch.js";
@@ -114,7 +116,8 @@ function mountTime(held) {
 
 // --- in a file ---------------------------------------------------------------------------------------------------------------------------------
 
-function openFile(report) {
+async function openFile(text) {
+  const report = await unpacked(text);
   listen();
   store.load(report.model);
   const time = document.getElementById("time");
@@ -125,8 +128,9 @@ function openFile(report) {
   store.subscribe((origin) => {
     if (origin === "settled") document.body.dataset.step = store.cursor.step; // everything in sight shows this step
   });
-  globalThis.strobe = { store, player, toggle, board: store.board };
+  listenToPrint(store.board, document.getElementById("print"));
+  globalThis.strobe = { store, player, toggle, board: store.board, forPaper: () => forPaper(store.board) };
 }
 
 const report = document.getElementById("report");
-if (report?.type === "application/json") openFile(JSON.parse(report.textContent));
+if (report?.type === "application/octet-stream") openFile(report.textContent);
