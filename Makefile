@@ -5,6 +5,7 @@
 # make docs            the pages made from docstrings and from the command line, and the files that other pages show
 # make tutorial        docs/writing-a-plugin.md as a stranger would follow it: from an empty folder to a report, timed
 # make pyright         the files of the tutorial under pyright (needs basedpyright, which brings its node)
+# make examples        the packages in examples/plugins, installed and tested as strangers would; part of make test
 # make faults          kill a training 200 times at random moments; it must end bitwise as if it had not been (N=200)
 # make bench           the figures of docs/benchmarks.md
 # make bench-analyzers CPU and bytes of every analyzer, printed and written into docs/measures.md
@@ -47,8 +48,14 @@ lint: environment
 	$(BIN)/mypy
 
 # One file stays in one process, so that what its tests share is made once.
-test: setup lint frontend-check
+test: setup lint frontend-check examples
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+
+# Into an environment of their own over ours: ours must not have more plugins than Strobe brings.
+EXAMPLES := $(sort $(wildcard examples/plugins/*))
+
+examples: environment
+	@scripts/examples.sh $(BIN)/python $(JOBS) $(EXAMPLES)
 
 tutorial: environment
 	$(BIN)/python scripts/tutorial.py

@@ -1,8 +1,9 @@
-"""CPU of `strobe --help` and `strobe plugins list` over a bare Python, also with 100 more plugins installed of which one imports torch.
+"""CPU of `strobe --help` and `strobe plugins list` over a bare Python, also with 100 and 1,000 more plugins.
 
     python benchmarks/startup.py [--rounds 15]
 
-Budget: at most 150 ms over a bare Python.
+Budgets: at most 150 ms over a bare Python; `--help` within 10 % with 100 plugins more; discovery of 1,000 at most 150 ms more. Discovery
+is timed without what the list prints.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import tempfile
 from pathlib import Path
 
 STROBE = "from strobe.cli import main; main()"
+DISCOVER = "import strobe.registration.registry as r, packaging.specifiers; r.Registry.discover()"
+IMPORT = "import strobe.registration.registry, packaging.specifiers"
 
 
 def install_fakes(folder: Path, n: int = 100) -> None:
@@ -41,24 +44,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as fakes:
-        install_fakes(Path(fakes))
-        help_, list_ = ["-c", STROBE, "--help"], ["-c", STROBE, "plugins", "list"]
-        variants = {
-            "bare python": (["-c", "pass"], ""),
-            "strobe --help": (help_, ""),
-            "strobe plugins list": (list_, ""),
-            "strobe --help, 100 plugins more": (help_, fakes),
-            "strobe plugins list, 100 plugins more": (list_, fakes),
-        }
+    with tempfile.TemporaryDirectory() as hundred, tempfile.TemporaryDirectory() as thousand:
+        install_fakes(Path(hundred), 100)
+        install_fakes(Path(thousand), 1000)
+        variants = {"bare python": (["-c", "pass"], ""), "the registry imported": (["-c", IMPORT], "")}
+        for n, path in ((0, ""), (100, hundred), (1000, thousand)):
+            more = f", {n:,} plugins more" if n else ""
+            variants[f"strobe --help{more}"] = (["-c", STROBE, "--help"], path)
+            variants[f"strobe plugins list{more}"] = (["-c", STROBE, "plugins", "list"], path)
+            variants[f"discovery{more}"] = (["-c", DISCOVER], path)
         times: dict[str, list[float]] = {name: [] for name in variants}
         for _ in range(rounds + 1):
             for name, (arguments, path) in variants.items():
                 times[name].append(cpu_ms(arguments, path))
-    bare = statistics.median(times["bare python"][1:])
-    for name, values in times.items():
-        ms = statistics.median(values[1:])
-        print(f"{name:40s} {ms:7.1f} ms CPU   {ms - bare:+7.1f} over bare")
+    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
+    for name, ms in medians.items():
+        print(f"{name:42s} {ms:7.1f} ms CPU   {ms - medians['bare python']:+7.1f} over bare")
+    print(f"--help with 100 more: {medians['strobe --help, 100 plugins more'] / medians['strobe --help'] - 1:+.1%}")
+    print(f"discovery of 1,000 more: {medians['discovery, 1,000 plugins more'] - medians['discovery']:+.1f} ms")
 
 
 if __name__ == "__main__":

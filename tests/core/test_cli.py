@@ -75,7 +75,7 @@ def test_weight_only_analyzers_run_no_forward_and_build_no_model(type_: Command)
 
 def test_plugins_list_json(type_: Command) -> None:
     listed = type_("plugins", "list", "--json").json
-    assert all(set(entry) == {"name", "kind", "category", "package", "version", "state", "why"} for entry in listed)
+    assert all(set(entry) == {"name", "kind", "category", "package", "version", "state", "why", "needs", "produces"} for entry in listed)
     assert {"analyzer", "renderer", "family"} <= {entry["kind"] for entry in listed}
     mine = next(entry for entry in listed if entry["name"] == "dominant_frequencies")
     assert mine == {
@@ -86,6 +86,8 @@ def test_plugins_list_json(type_: Command) -> None:
         "version": strobe.__version__,
         "state": "ready",
         "why": "",
+        "needs": "weights of a checkpoint",
+        "produces": "table dominant_frequencies",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import streamlit as st
@@ -14,8 +15,7 @@ from strobe.storage import costs
 from strobe_app import try_analyzer
 
 WORDS = {
-    "needs": "Needs",
-    "produces": "Gives",
+    "arguments": "Is given",
     "sites": "Captures",
     "consumes": "Reads",
     "families": "Only for",
@@ -27,6 +27,9 @@ WORDS = {
     "requires": "Package requires",
     "entry_point": "Lies at",
 }
+
+LINES = re.compile(r"\n(?=Cost:|Source:)")
+"""What stands on a line of its own."""
 
 
 def show(workspace: Workspace, plugin: Plugin) -> None:
@@ -40,7 +43,7 @@ def show(workspace: Workspace, plugin: Plugin) -> None:
         st.warning(said["why"])
     _docstring(said.get("description", ""))
     for name, word in WORDS.items():
-        if value := said.get(name):
+        if value := [r for r in said.get(name, ()) if "extra ==" not in r] if name == "requires" else said.get(name):
             st.markdown(f"**{word}** {_said(value)}")
     if plugin.kind == "analyzer":
         st.markdown(f"**Cost** {said['cost']['said'] if 'cost' in said else 'not measured in this workspace yet'}")
@@ -71,13 +74,13 @@ def _docstring(text: str) -> None:
     if first:
         st.markdown(first)
     if rest.strip():
-        st.markdown(rest.strip())
+        st.markdown(LINES.sub("  \\n", rest.strip()))
 
 
 def _said(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"`{name}` {what}" for name, what in value.items())
-    return ", ".join(f"`{v}`" for v in value) if isinstance(value, list) else str(value)
+    return ", ".join(f"`{v}`" for v in (value if isinstance(value, list) else [value]))
 
 
 def _settings(settings: list[dict[str, Any]]) -> None:

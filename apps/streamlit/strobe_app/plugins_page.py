@@ -12,6 +12,7 @@ from strobe.registration.describe import line
 from strobe.registration.needs import Need, needs, quoted
 from strobe.registration.registry import CATEGORIES, Plugin
 from strobe.reports.library import check, shelves
+from strobe.reports.requirements import unmet
 from strobe_app import plugin_card, sidebar
 
 UNUSABLE = ("broken", "clash", "incompatible")
@@ -69,7 +70,7 @@ def _installed(workspace: Workspace, listed: Sequence[Plugin]) -> None:
         return
     rows = [{name: _line(p)[name] for name in LISTED} for p in found]
     event = st.dataframe(
-        rows, hide_index=True, height=min(38 + 35 * len(rows), 300), on_select="rerun", selection_mode="single-row", key="plugins rows"
+        rows, hide_index=True, height=min(38 + 35 * len(rows), 388), on_select="rerun", selection_mode="single-row", key="plugins rows"
     )
     chosen = next(iter(event.get("selection", {}).get("rows", [])), None)
     if chosen is not None and chosen < len(found):
@@ -150,7 +151,9 @@ def _need(n: Need) -> dict[str, str]:
 
 def _report(workspace: Workspace, report: Any) -> None:
     """One report: sound, or what it lacks."""
-    with st.expander(f"{report.name}: {report.title}", key=f"plugins report {report.name} {report.origin}", on_change="rerun") as opened:
+    missing = unmet(report.requires)
+    label = f"{report.name}: {report.title}" + (f" · :red[lacks {', '.join(missing)}]" if missing else "")
+    with st.expander(label, key=f"plugins report {report.name} {report.origin}", on_change="rerun") as opened:
         if opened.open:
             lacks = check(workspace, report.file) if report.file else report.problems
             for problem in lacks:

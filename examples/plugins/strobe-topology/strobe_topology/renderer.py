@@ -32,7 +32,7 @@ class PersistenceDiagram(Renderer):
             .mark_point(filled=True, size=60, opacity=0.8)
             .encode(
                 **axis,
-                color=alt.Color("hole:N", title=None, scale=alt.Scale(domain=holes, range=fills)),
+                color=alt.Color("hole:N", title=None, legend=alt.Legend(orient="right"), scale=alt.Scale(domain=holes, range=fills)),
                 shape=alt.Shape("hole:N", title=None, scale=alt.Scale(domain=holes, range=["circle", "square", "diamond"])),
                 tooltip=[
                     "hole:N",
