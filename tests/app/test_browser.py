@@ -12,14 +12,9 @@ from pathlib import Path
 
 import fake_install
 import pytest
-<<<<<<< HEAD
 from playwright.sync_api import Browser, Locator, Page, expect
 from reading import PATIENCE, serving
-from small import SHOWN, STEPS, small_workspace
-=======
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from small import SHOWN, small_workspace
->>>>>>> 606ebe0 (Standalone files: columns of 16 bits, deflated; few layers, heads and neurons move in them; a policy that allows no network; paper)
 
 from strobe.reports.report import Panel, Report, Section, default_report, file_of, save
 
