@@ -146,6 +146,11 @@ class Family(Plugin):
         """Further reports of its runs by name, YAML files in the package. A report of the same name in the workspace comes first."""
         return {}
 
+    @classmethod
+    def story(cls) -> Path | None:
+        """What `strobe summary` tells of its runs, a YAML file in the package (see `strobe.summaries.story`); None: metrics, and what is stored."""
+        return None
+
     def _missing(self, method: str) -> NotImplementedError:
         signature = inspect.signature(getattr(type(self), method))
         return NotImplementedError(f"family {type(self).__qualname__} does not implement {method}{signature}")

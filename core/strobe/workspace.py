@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from .analysis.plan import RunFacts
     from .bundles import Placed
+    from .export.board import ReportView
     from .jobs.handle import JobHandle
     from .registration.registry import Plugin
     from .reports.model import Align, Compare
@@ -359,6 +360,14 @@ class Workspace:
         drawn = self.renderer(renderer)
         shown = together(self, self.chosen(runs), compare, align) if runs else None
         return View(self, drawn, table, {"run": self.run(run).name, **cursor}, slots or {}, tuple(follow), sql, shown)
+
+    def report(self, run: str | Run, name: str = "default", **cursor: Any) -> ReportView:
+        """A report of a run: shows itself in a notebook, `.to_html()`, `.save("x.pdf")`. `name` as in `strobe report list`, or a YAML file."""
+        from .export.board import ReportView
+        from .reports.library import find
+
+        chosen = self.run(run)
+        return ReportView(self, find(self, name, chosen), chosen, cursor)
 
     def renderer(self, renderer: str | Renderer | type[Renderer], settings: Mapping[str, Any] | None = None) -> Renderer:
         """A renderer instance from a name, a class, `./file.py:Class` or an instance."""

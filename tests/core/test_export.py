@@ -317,3 +317,18 @@ def test_maps_have_fewer_shades_and_other_pictures_are_left_alone() -> None:
     other = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 9, 3), np.uint8)).save(other, "PNG")
     assert coarser(other.getvalue()) == other.getvalue()
+
+
+def test_a_report_in_a_notebook_is_the_standalone_page(small, tmp_path: Path) -> None:
+    workspace, run = small
+    (tmp_path / "few.yaml").write_text("title: Few <b>\nsections: [{title: S, panels: [{renderer: phase_table}]}]\n")
+    report = workspace.report(run, str(tmp_path / "few.yaml")).at(step=10)
+    page = report.to_html(theme="dark")
+    assert 'data-theme="strobe_dark"' in page
+    assert content(page)["model"]["cursor"]["step"] == 10
+    shown = report._repr_html_()
+    assert shown.startswith('<iframe srcdoc="&lt;!doctype html&gt;')
+    assert "<b>" not in shown
+    assert report.save(tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match="no report 'fewer'"):
+        workspace.report(run, "fewer")

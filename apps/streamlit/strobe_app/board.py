@@ -75,7 +75,7 @@ def described(frames: Frames, run: str, report: str, theme: str) -> dict[str, An
         "scene": routes.script("scene")[0],
         "watch": routes.STAMP,
         "marks": frames.stamp(run, report)["marks"],
-        "doors": {"rows": downloads.ROWS, "source": downloads.SOURCE},
+        "doors": {"rows": downloads.ROWS, "source": downloads.SOURCE, "picture": downloads.PICTURE},
         "query": {"run": run, "report": report, "theme": theme},
         "address": {"run": run, "report": report},
     }

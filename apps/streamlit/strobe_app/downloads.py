@@ -1,11 +1,14 @@
-"""Routes beside the page: the rows behind a panel as a file, and the SQL and the Python that give them."""
+"""Routes beside the page: a panel as a picture, the rows behind it as a file, and the SQL and the Python that give them."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strobe import StrobeError
+from strobe.export import write_view
 from strobe.reports.cards import Card
 from strobe.reports.sources import TYPES, WRITERS, file_name, python_of, rows_of, sql_of
 
@@ -18,14 +21,20 @@ if TYPE_CHECKING:
 
 ROWS = "api/rows"
 SOURCE = "api/source"
+PICTURE = "api/picture"
+PICTURES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 NO_STORE = {"Cache-Control": "no-store"}
 
 
 def routes(frames: Callable[[], Frames]) -> list[Route]:
-    """`api/source` tells SQL and Python of a card at a cursor, `api/rows/csv` and `api/rows/parquet` give its rows."""
+    """`api/source` tells SQL and Python of a card at a cursor, `api/rows/csv` and `api/rows/parquet` give its rows, `api/picture/png`, ... it."""
     from starlette.routing import Route
 
-    return [Route(f"/{SOURCE}", _answering(frames, _source)), Route(f"/{ROWS}/{{format}}", _answering(frames, _rows))]
+    return [
+        Route(f"/{SOURCE}", _answering(frames, _source)),
+        Route(f"/{ROWS}/{{format}}", _answering(frames, _rows)),
+        Route(f"/{PICTURE}/{{format}}", _answering(frames, _picture)),
+    ]
 
 
 def _answering(frames: Callable[[], Frames], answer: Callable[[Request, Card, Mapping[str, Any]], Response]) -> Callable[[Request], Response]:
@@ -71,3 +80,19 @@ def _rows(request: Request, card: Card, cursor: Mapping[str, Any]) -> Response:
         raise ValueError(f"no format {format_!r}; there are {', '.join(WRITERS)}")
     headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{file_name(card, cursor, format_)}"'}
     return Response(WRITERS[format_](rows_of(card, cursor)), media_type=TYPES[format_], headers=headers)
+
+
+def _picture(request: Request, card: Card, cursor: Mapping[str, Any]) -> Response:
+    """The card at the cursor as PNG, SVG or PDF, with its words."""
+    from starlette.responses import Response
+
+    from strobe import charts
+
+    kind = request.path_params["format"]
+    if kind not in PICTURES:
+        raise StrobeError(f"no picture {kind!r}; there are {', '.join(PICTURES)}")
+    theme = "dark" if request.query_params.get("theme") == charts.DARK else "light"
+    with tempfile.TemporaryDirectory() as folder:
+        data = write_view(card.looking(cursor), Path(folder) / f"panel.{kind}", theme=theme).read_bytes()
+    name = file_name(card, cursor, kind)
+    return Response(data, media_type=PICTURES[kind], headers={**NO_STORE, "Content-Disposition": f'attachment; filename="{name}"'})

@@ -12,7 +12,7 @@ from strobe.reports.moments import events_of
 from strobe.reports.report import Report, default_report, find
 from strobe.runs.labels import unarchived
 from strobe.runs.run import Run
-from strobe_app import board, builder_page, cursor, panels, plugins_page, query_page, runs_page, sidebar
+from strobe_app import board, builder_page, cursor, exports_page, panels, plugins_page, query_page, runs_page, sidebar
 from strobe_app.folder import workspace_folder
 from strobe_app.gallery import Gallery
 from strobe_app.look import theme
@@ -40,7 +40,9 @@ def main() -> None:
     builder = st.Page(lambda: _said(lambda workspace: builder_page.show(workspace, report)), title="Builder", url_path="builder")
     query = st.Page(lambda: _said(lambda workspace: query_page.show(workspace, builder)), title="Query", url_path="query")
     plugins = st.Page(lambda: _said(plugins_page.show), title="Plugins", url_path="plugins")
-    st.navigation([report, builder, query, runs, plugins]).run()
+    exports = st.Page(lambda: _said(exports_page.show), title="Exports", url_path="exports")
+    st.session_state["exports page"] = exports
+    st.navigation([report, builder, query, runs, exports, plugins]).run()
 
 
 def _report_page() -> None:
@@ -104,7 +106,10 @@ def plain_page(workspace: Workspace, run: Run, report: str) -> None:
 
 
 def _head(workspace: Workspace, run: Run, report: Report, groups: Sequence[Group]) -> None:
-    st.title(report.title, anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.title(report.title, anchor=False)
+        if "exports page" in st.session_state:
+            st.page_link(st.session_state["exports page"], label="Export", help="This report as HTML, picture, film or Markdown")
     if report.description:
         st.markdown(report.description)
     if not groups:

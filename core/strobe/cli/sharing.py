@@ -1,4 +1,4 @@
-"""bundle, unbundle."""
+"""summary, bundle, unbundle."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from pathlib import Path
 
 from ..workspace import Workspace
 from .output import print_json, progress_bar
+
+
+def summary(root: Path, runs: Sequence[str], output: Path, theme: str, quiet: bool) -> None:
+    from ..summaries import write_summary
+
+    with progress_bar(quiet, output.name) as bar:
+        print(write_summary(Workspace(root), runs, output, theme=theme, progress=lambda done, total: bar(done, total, "")))
 
 
 def bundle(root: Path, runs: Sequence[str], output: Path, without: Sequence[str], quiet: bool) -> None:

@@ -44,6 +44,7 @@ FORMATS: Mapping[str, Format] = {
     "gif": Format("an animation that opens everywhere", *_MOVIES),
     "webp": Format("an animation, lossless and smaller", *_MOVIES),
     "mp4": Format("a film; needs the extra video", *_MOVIES),
+    "md": Format("what happened, and each panel, as Markdown with figures beside it", "strobe.summaries.write:write_report_markdown"),
     "json": Format("the Vega-Lite specification with its data", "", "strobe.export.single:write_chart"),
 }
 

@@ -199,6 +199,11 @@ class ModularAddition(Family):
         """One neuron's life, the heads, geometry and loops."""
         return {name: REPORTS / f"{name}.yaml" for name in ("neuron", "heads", "geometry")}
 
+    @classmethod
+    def story(cls) -> Path:
+        """Phases, frequencies, dimensions, neurons, the path: see stories/grokking.yaml."""
+        return REPORTS.with_name("stories") / "grokking.yaml"
+
 
 def is_bias(name: str) -> bool:
     return name.rsplit(".", 1)[-1].startswith("b_")

@@ -12,6 +12,8 @@ export async function openDoors(panel) {
   panel.doors = made;
   panel.details.querySelector(".rows").before(made);
   made.append(element("p", {}, "All rows: ", link("CSV", `${doors.rows}/csv?${asked}`), " ", link("Parquet", `${doors.rows}/parquet?${asked}`)));
+  const pictures = ["PNG", "SVG", "PDF"].flatMap((kind) => [" ", link(kind, `${doors.picture}/${kind.toLowerCase()}?${asked}`)]);
+  made.append(element("p", {}, "Picture: ", ...pictures));
   try {
     const response = await fetch(address(`${doors.source}?${asked}`));
     const { sql, python, error } = await response.json();

@@ -66,7 +66,18 @@ export class Panel {
     const label = `enlarge ${this.card.title}`;
     const enlarge = element("button", { type: "button", className: "quiet enlarge", textContent: "⤢", title: "enlarge", "aria-label": label });
     enlarge.addEventListener("click", () => this.board.enlarge(this.card));
-    return element("div", { className: "actions" }, ...go, enlarge);
+    return element("div", { className: "actions" }, ...go, this.exporting(), enlarge);
+  }
+
+  // Opens what leaves the panel: pictures, rows, SQL and Python. A file has no server that could write them.
+  exporting() {
+    if (!store.model.doors) return "";
+    const open = () => {
+      this.details.open = true;
+      this.details.scrollIntoView({ block: "nearest" });
+    };
+    const label = `export ${this.card.title}`;
+    return element("button", { type: "button", className: "quiet export", textContent: "Export", title: label, "aria-label": label, on: { click: open } });
   }
 
   // Show the cursor's place, if the shot is here; a picture of another place is marked as such until then.

@@ -1,4 +1,4 @@
-"""Bundles."""
+"""Summaries and bundles."""
 
 from __future__ import annotations
 
@@ -7,9 +7,21 @@ from typing import Annotated
 
 import typer
 
-from ..options import Folder, Json, command, workspace_path
+from ..options import Folder, Json, Theme, command, workspace_path
 
 root = typer.Typer()
+
+
+@root.command()
+def summary(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN ...", help="Runs to tell of; several are also compared.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .md (figures in a folder beside it), .html or .pdf.")],
+    workspace: Folder = "",
+    theme: Theme = "light",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Write what happened in runs: in words, numbers with what they mean, and figures."""
+    command("sharing", "summary")(workspace_path(workspace), runs, output, theme, quiet)
 
 
 @root.command()

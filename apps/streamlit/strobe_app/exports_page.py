@@ -1,0 +1,70 @@
+"""The page Exports: write a report or a panel, see how far the jobs are, look at what was written, take it away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from strobe import Workspace
+from strobe.export.formats import FORMATS
+from strobe_app import export_form, jobs_panel, sidebar
+
+PICTURES, FILMS = ("png", "svg", "gif", "webp"), ("mp4",)
+MOST_PREVIEW = 30 * 2**20
+"""Bytes of a file that is still previewed."""
+MOST = 50
+
+
+def show(workspace: Workspace) -> None:
+    """The page, on one workspace."""
+    with st.sidebar:
+        sidebar.sign(workspace)
+    st.title("Exports", anchor=False)
+    with st.container(border=True, key="export form"):
+        export_form.show(workspace)
+    jobs_panel.show(workspace)
+    _files(workspace.root / export_form.FOLDER)
+
+
+def written(folder: Path) -> list[Path]:
+    """Finished exports, latest first."""
+    found = [f for f in folder.glob("*") if f.is_file() and not f.name.startswith(".") and f.suffix[1:] in FORMATS] if folder.is_dir() else []
+    return sorted(found, key=lambda f: -f.stat().st_mtime)
+
+
+def _files(folder: Path) -> None:
+    files = written(folder)
+    if not files:
+        st.caption(f"Nothing has been exported to {folder} yet.")
+        return
+    st.subheader(f"Written: {len(files)}", anchor=False)
+    for file in files[:MOST]:
+        _file(file)
+    if len(files) > MOST:
+        st.caption(f"and {len(files) - MOST} more in {folder}")
+
+
+def _file(file: Path) -> None:
+    with st.container(border=True, key=f"export {file.name}"):
+        name, look, take, remove = st.columns([6, 1.4, 1.4, 1.2], vertical_alignment="center")
+        name.text(f"{file.name}  ·  {file.stat().st_size / 1e6:,.2f} MB")  # as text: a name is no markup
+        shown = look.toggle("Preview", key=f"preview {file.name}")
+        take.download_button("Download", file.read_bytes, file.name, key=f"download {file.name}", on_click="ignore")
+        remove.button("Delete", key=f"delete {file.name}", on_click=file.unlink, kwargs={"missing_ok": True})
+        if shown:
+            _preview(file)
+
+
+def _preview(file: Path) -> None:
+    suffix = file.suffix[1:]
+    if file.stat().st_size > MOST_PREVIEW:
+        st.caption("Too large to be shown here: download it.")
+    elif suffix in PICTURES:
+        st.image(str(file))
+    elif suffix in FILMS:
+        st.video(str(file), loop=True, autoplay=True, muted=True)
+    elif suffix == "md":
+        st.code(file.read_text("utf-8")[:20_000], language=None, wrap_lines=True)
+    else:
+        st.caption(f"A browser opens it: download it, or open {file}.")

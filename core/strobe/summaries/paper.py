@@ -1,0 +1,131 @@
+"""A summary on A4 pages: words and charts laid out as SVG, each page made a PDF, the pages joined. Everything on them is text and lines."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..errors import UsageError
+from ..export.sheet import LEADING, Picture, document, escaped, length, placed, wrapped
+from ..version import __version__
+from .document import Document, Figure, Grid, Heading, Words
+
+WIDTH, HEIGHT, MARGIN = 794.0, 1123.0, 68.0
+"""px of an A4 page at 96 to the inch, and its margins of 18 mm."""
+INNER = WIDTH - 2 * MARGIN
+SIZES = {1: 24.0, 2: 17.0, 3: 14.0}
+BODY, SMALL, GAP = 12.0, 10.0, 9.0
+
+
+@dataclass
+class _Pages:
+    """Pages so far; `y` is how far down the last one is."""
+
+    palette: Mapping[str, str]
+    pages: list[list[str]] = field(default_factory=lambda: [[]])
+    y: float = MARGIN
+    pictures: int = 0
+
+    def room(self, height: float) -> None:
+        """Begin a new page when what comes does not fit."""
+        if self.y + height > HEIGHT - MARGIN and self.y > MARGIN:
+            self.pages.append([])
+            self.y = MARGIN
+
+    def line(self, words: str, size: float, x: float = MARGIN, *, colour: str = "text", bold: bool = False) -> None:
+        weight = ' font-weight="700"' if bold else ""
+        fill = self.palette[colour]
+        self.pages[-1].append(f'<text x="{x:g}" y="{self.y + size * 1.1:g}" font-size="{size:g}"{weight} fill="{fill}">{escaped(words)}</text>')
+
+    def text(self, words: str, size: float, *, indent: float = 0, colour: str = "text", bold: bool = False) -> None:
+        for line in wrapped(words.replace("`", ""), size, INNER - indent, bold):
+            self.room(size * LEADING)
+            self.line(line, size, MARGIN + indent, colour=colour, bold=bold)
+            self.y += size * LEADING
+
+    def picture(self, picture: Picture, caption: str) -> None:
+        factor = min(1.0, INNER / picture.width, 0.8 * (HEIGHT - 2 * MARGIN) / picture.height)
+        below = len(wrapped(caption, SMALL, INNER)) * SMALL * LEADING
+        self.room(picture.height * factor + below)
+        self.pictures += 1
+        self.pages[-1].append(placed(picture, f"f{self.pictures}-", MARGIN, self.y, factor))
+        self.y += picture.height * factor + 4
+        self.text(caption, SMALL, colour="muted")
+
+    def grid(self, grid: Grid) -> None:
+        """Columns as wide as they need, narrower where they are together wider than the page; cells wrap."""
+        cells = [grid.columns, *grid.rows]
+        wanted = [max(length(row[i], SMALL, True) for row in cells) + 12 for i in range(len(grid.columns))]
+        widths = [w * min(1.0, INNER / sum(wanted)) for w in wanted]
+        for number, row in enumerate(cells):
+            lines = [wrapped(cell, SMALL, width - 8, number == 0) or [""] for cell, width in zip(row, widths, strict=True)]
+            tall = max(map(len, lines)) * SMALL * LEADING
+            self.room(tall)
+            top, x = self.y, MARGIN
+            for cell, width in zip(lines, widths, strict=True):
+                self.y = top
+                for line in cell:
+                    self.line(line, SMALL, x, bold=number == 0)
+                    self.y += SMALL * LEADING
+                x += width
+            self.y = top + tall + 3
+            self.pages[-1].append(f'<rect x="{MARGIN:g}" y="{self.y - 2:g}" width="{INNER:g}" height="0.5" fill="{self.palette["border"]}"/>')
+
+
+def to_pdf(summary: Document, palette: Mapping[str, str]) -> bytes:
+    """The pages as one PDF, with the facts in its document information. Needs pypdf, the extra `pdf`."""
+    try:
+        from pypdf import PdfReader, PdfWriter
+    except ImportError as e:
+        raise UsageError("a summary as PDF needs pypdf: `pip install 'strobe[pdf]'`, or write .md or .html") from e
+    import vl_convert
+
+    writer = PdfWriter()
+    for page in laid_out(summary, palette):
+        writer.append(PdfReader(io.BytesIO(vl_convert.svg_to_pdf(page))))
+    facts = json.dumps(summary.facts, default=str)
+    writer.add_metadata({"/Title": summary.title, "/Subject": summary.footer, "/Creator": f"Strobe {__version__}", "/Keywords": facts})
+    file = io.BytesIO()
+    writer.write(file)
+    return file.getvalue()
+
+
+def laid_out(summary: Document, palette: Mapping[str, str]) -> list[str]:
+    """The pages as SVG."""
+    pages = _Pages(palette)
+    pages.text(summary.title, SIZES[1], colour="ink", bold=True)
+    for block in summary.blocks:
+        pages.y += GAP
+        if isinstance(block, Heading):
+            pages.y += GAP
+            pages.room(SIZES[block.level] * 4)  # not alone at the foot of a page
+            pages.text(block.text, SIZES[block.level], colour="ink", bold=True)
+        elif isinstance(block, Figure):
+            pages.picture(block.picture, block.caption)
+        elif isinstance(block, Grid):
+            pages.grid(block)
+        else:
+            _words(pages, block)
+    pages.y += 2 * GAP
+    pages.text(summary.footer, SMALL, colour="muted")
+    background = f'<rect width="{WIDTH:g}" height="{HEIGHT:g}" fill="{palette["card"]}"/>'
+    numbered = [[background, *parts, _number(i + 1, len(pages.pages), palette)] for i, parts in enumerate(pages.pages)]
+    return [document(parts, WIDTH, HEIGHT) for parts in numbered]
+
+
+def _words(pages: _Pages, block: Words) -> None:
+    size, colour = (SMALL, "muted") if block.small else (BODY, "text")
+    for item in block.items:
+        pages.room(size * LEADING)
+        pages.line("•", size, MARGIN + 4)
+        pages.text(item, size, indent=18)
+    if block.text:
+        pages.text(block.text, size, colour=colour)
+
+
+def _number(number: int, of: int, palette: Mapping[str, str]) -> str:
+    return (
+        f'<text x="{WIDTH - MARGIN:g}" y="{HEIGHT - 34:g}" font-size="{SMALL:g}" text-anchor="end" fill="{palette["muted"]}">{number} of {of}</text>'
+    )
