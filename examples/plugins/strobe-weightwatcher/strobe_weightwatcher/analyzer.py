@@ -29,6 +29,8 @@ NUMBERS = {
     "x_min": "xmin",
 }
 """Our columns, and what weightwatcher calls them."""
+FITTED = ("alpha", "alpha_weighted", "log_alpha_norm", "distance", "x_min")
+"""Those that a fit gives."""
 
 
 class WeightWatcher(Analyzer):
@@ -70,8 +72,19 @@ class WeightWatcher(Analyzer):
                 empty = dict.fromkeys({*NUMBERS, "tail", "verdict"})
                 yield self.Row(parameter=name, reason=reason or "weightwatcher gives no row for it", **empty)  # type: ignore[arg-type]
             else:
-                numbers = {ours: _number(row[theirs]) for ours, theirs in NUMBERS.items()}
-                yield self.Row(parameter=name, reason=_failure(row), verdict=row.get("warning") or None, tail=int(row["num_pl_spikes"]), **numbers)
+                yield self._row(name, row)
+
+    def _row(self, name: str, row: Mapping[str, Any]) -> Row:
+        """Of a fit that has failed, weightwatcher says alpha = -1 and over-trained: the norms alone are kept."""
+        failed = row.get("status") != "success"
+        numbers = {ours: None if failed and ours in FITTED else _number(row[theirs]) for ours, theirs in NUMBERS.items()}
+        return self.Row(
+            parameter=name,
+            verdict=None if failed else row.get("warning") or None,
+            reason=f"weightwatcher says its fit is {row.get('status')!r}" if failed else None,
+            tail=None if failed else int(row["num_pl_spikes"]),
+            **numbers,
+        )
 
     def _unfit(self, matrix: torch.Tensor) -> str:
         if min(matrix.shape) < self.min_evals:
@@ -119,9 +132,5 @@ def _quiet() -> Iterator[None]:
 
 
 def _number(value: Any) -> float | None:
-    """What it could not fit is -1 or NaN in some versions: null here."""
+    """Null where it is not finite."""
     return None if value is None or not math.isfinite(float(value)) else float(value)
-
-
-def _failure(row: Mapping[str, Any]) -> str | None:
-    return None if row.get("status") == "success" else f"weightwatcher says {row.get('status')}"

@@ -52,3 +52,13 @@ def test_what_cannot_be_fitted_says_why() -> None:
         "bad": "weights are not finite",
         "zero": "all weights are zero",
     }
+
+
+def test_a_fit_that_fails_leaves_the_norms() -> None:
+    """As weightwatcher 0.7.7 said it of a W_Q at the end of a training."""
+    said = {"status": "failed", "warning": "over-trained", "alpha": -1, "alpha_weighted": -1.0, "D": -1.0, "xmin": -1, "num_pl_spikes": -1}
+    norms = {"log_alpha_norm": -1.0, "log_norm": 2.1, "log_spectral_norm": 1.9, "stable_rank": 1.6, "entropy": 0.2}
+    row = WeightWatcher()._row("blocks.0.attn.W_Q", {**said, **norms})
+    assert row.reason == "weightwatcher says its fit is 'failed'"
+    assert {row.alpha, row.alpha_weighted, row.log_alpha_norm, row.distance, row.x_min, row.tail, row.verdict} == {None}
+    assert (row.log_norm, row.log_spectral_norm, row.stable_rank, row.entropy) == (2.1, 1.9, 1.6, 0.2)
