@@ -75,3 +75,18 @@ def test_names_of_files_say_what_is_in_them_and_nothing_else() -> None:
 
     assert _file_name("toy", "default", Card(), {}) == "toy-default-3-.._b_x_b_y"
     assert "/" not in _file_name("toy", "../..", None, {})
+
+
+@pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<svg"), ("pdf", b"%PDF"), ("tif", b'{"error":"no picture')])
+def test_a_panel_is_a_picture_by_its_address(toy: Path, kind: str, start: bytes) -> None:
+    from starlette.requests import Request
+
+    from strobe import Workspace
+    from strobe_app import downloads
+    from strobe_app.frames import Frames
+
+    frames = Frames(Workspace(toy))
+    query = b"run=toy&report=default&card=1&step=0&neuron=3&theme=strobe"
+    (route,) = [r for r in downloads.routes(lambda: frames) if "picture" in r.path]
+    answer = route.endpoint(Request({"type": "http", "query_string": query, "path_params": {"format": kind}, "headers": []}))
+    assert answer.body.lstrip().startswith(start), answer.body[:300]

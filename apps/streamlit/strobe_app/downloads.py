@@ -93,6 +93,7 @@ def _picture(request: Request, card: Card, cursor: Mapping[str, Any]) -> Respons
         raise StrobeError(f"no picture {kind!r}; there are {', '.join(PICTURES)}")
     theme = "dark" if request.query_params.get("theme") == charts.DARK else "light"
     with tempfile.TemporaryDirectory() as folder:
-        data = write_view(card.looking(cursor), Path(folder) / f"panel.{kind}", theme=theme).read_bytes()
+        own = {name: value for name, value in cursor.items() if name in ("run", "step", *card.at)}  # the page's other coordinates mean nothing to it
+        data = write_view(card.looking(own), Path(folder) / f"panel.{kind}", theme=theme).read_bytes()
     name = file_name(card, cursor, kind)
     return Response(data, media_type=PICTURES[kind], headers={**NO_STORE, "Content-Disposition": f'attachment; filename="{name}"'})
