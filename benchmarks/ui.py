@@ -1,7 +1,8 @@
-"""How long a step takes in the browser: 18 panels on the board, and the same as plain charts, in one run.
+"""How long a step takes in the browser: 18 panels on the board, and the same as plain charts, in one run; and what 1,000 moves leave in the server.
 
 `python benchmarks/ui.py WORKSPACE RUN` needs a run with everything analyzed, and a Chromium. All 18 panels are in sight. For each step: from the key
-press to the last repaint, requests made, and CPU time of the browser's processes. The first round fills the caches and is not counted.
+press to the last repaint, requests made, CPU time of the page's main thread, and of all processes of the browser (of a round of steps, divided:
+asking takes CPU time itself). The first rounds fill the caches and are not counted.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from strobe import Workspace
 from strobe.reports.report import file_of, load, save
@@ -28,6 +29,7 @@ from strobe.reports.report import file_of, load, save
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
 SETTLED = "Number(strobe.board.root.dataset.step) === strobe.store.cursor.step && strobe.board.panels.every(p => p.view)"
+REPAINT, MAIN, CPU = "ms to the last repaint", "CPU ms, main thread", "CPU ms, all processes"
 STEP = """async (places) => {
     const { store, board } = strobe, started = performance.now();
     store.move("step", places);
@@ -80,16 +82,26 @@ def board(browser: Browser, address: str, steps: int) -> dict[str, list[float]]:
     page.goto(address)
     page.wait_for_function(f"globalThis.strobe?.board && {SETTLED}", timeout=120_000)
     assert page.evaluate("strobe.board.inSight.length") == 18
-    for places in [1] * steps + [-1] * steps:  # once there and back, so that everything is cached
+    bare = page.evaluate("strobe.board.panels.filter(p => p.shown?.problem).map(p => p.card.title)")
+    assert not bare, f"nothing to draw in {bare}: analyze the run first"
+    there, back = [1] * steps, [-1] * steps
+    for places in [*there, *back]:  # once there and back, so that everything is cached
         page.evaluate(STEP, places)
     page.wait_for_timeout(4000)
-    figures: dict[str, list[float]] = {"ms to the last repaint": [], "requests": [], "CPU ms": []}
-    for places in [1] * steps + [-1] * steps:
-        before, busy = len(asked), cpu(browser)
-        figures["ms to the last repaint"].append(page.evaluate(STEP, places))
-        page.wait_for_timeout(120)
-        figures["CPU ms"].append(cpu(browser) - busy)
+    watch = page.context.new_cdp_session(page)
+    watch.send("Performance.enable", {"timeDomain": "threadTicks"})
+    figures: dict[str, list[float]] = {name: [] for name in (REPAINT, "requests", MAIN, CPU)}
+    for places in [*there, *back]:
+        before, busy = len(asked), main_thread(watch)
+        figures[REPAINT].append(page.evaluate(STEP, places))
+        figures[MAIN].append(main_thread(watch) - busy)
         figures["requests"].append(len([url for url in asked[before:] if "/api/frames/" in url]))
+    for _ in range(3):
+        for way in (there, back):
+            busy = cpu(browser)
+            for places in way:
+                page.evaluate(STEP, places)
+            figures[CPU].append((cpu(browser) - busy) / steps)
     page.close()
     return figures
 
@@ -100,15 +112,15 @@ def plain(browser: Browser, address: str, steps: int) -> dict[str, list[float]]:
     page.goto(address)
     page.wait_for_function("document.querySelectorAll('.vega-embed .marks').length >= 18", timeout=180_000)
     quiet(page)
-    figures: dict[str, list[float]] = {"ms to the last repaint": [], "CPU ms": []}
+    figures: dict[str, list[float]] = {REPAINT: [], CPU: []}
     page.get_by_role("slider").focus()
     for key in ["ArrowRight"] * steps + ["ArrowLeft"] * steps:
         busy = cpu(browser)
         page.keyboard.press(key)
         took = quiet(page)
         if key == "ArrowLeft":  # steps the server has drawn before
-            figures["ms to the last repaint"].append(took)
-            figures["CPU ms"].append(cpu(browser) - busy)
+            figures[REPAINT].append(took)
+            figures[CPU].append(cpu(browser) - busy)
     page.close()
     return figures
 
@@ -126,6 +138,12 @@ def quiet(page: Page) -> float:
         }"""
     )
     return float(took)
+
+
+def main_thread(watch: CDPSession) -> float:
+    """Milliseconds of CPU time of the tasks of the page's main thread."""
+    known = {metric["name"]: metric["value"] for metric in watch.send("Performance.getMetrics")["metrics"]}
+    return 1000 * known["TaskDuration"]
 
 
 def cpu(browser: Browser) -> float:

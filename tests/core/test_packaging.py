@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import socket
 import subprocess
 import sys
+import time
 import tomllib
+import urllib.request
 import zipfile
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, distribution
 from pathlib import Path
 
 import pytest
+from small import small_workspace
+
+from strobe.reports.report import Panel, Report, Section, file_of, save
+from strobe_app.routes import script
 
 HEAVY = {"torch", "pandas", "pyarrow", "altair", "pydantic", "pluggy", "numpy", "duckdb", "streamlit", "rich"}
 ROOTS = {
@@ -171,10 +180,16 @@ def pip(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(root))
+    (built,) = folder.glob("strobe-*.whl")
+    return built
+
+
 @pytest.mark.slow
-def test_the_wheel_holds_the_five_packages(root: Path, tmp_path: Path) -> None:
-    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(root))
-    (wheel,) = tmp_path.glob("strobe-*.whl")
+def test_the_wheel_holds_the_five_packages(root: Path, wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as z:
         names = set(z.namelist())
     for package, folder in ROOTS.items():
@@ -184,6 +199,64 @@ def test_the_wheel_holds_the_five_packages(root: Path, tmp_path: Path) -> None:
         assert wanted <= names, f"missing from the wheel: {sorted(wanted - names)}"
     assert {n.partition("/")[0] for n in names if not n.startswith("strobe-")} == set(ROOTS)
     assert any(n.endswith(".dist-info/licenses/LICENSE") for n in names)
+
+
+@pytest.fixture
+def installed_wheel(wheel: Path, tmp_path: Path) -> Path:
+    """Commands of an environment with nothing of its own but the wheel: what it depends on is borrowed, and not the editable installation."""
+    home = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True, timeout=120)
+    pip("--python", str(home / "bin" / "python"), "install", "--no-deps", str(wheel))
+    (site,) = home.glob("lib/python*/site-packages")
+    borrowed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (site / "borrowed.pth").write_text("\n".join(borrowed))  # of folders named here Python reads no .pth
+    return home / "bin"
+
+
+def read(address: str) -> bytes:
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        return bytes(answer.read())
+
+
+@pytest.mark.slow
+def test_the_app_runs_from_the_wheel(installed_wheel: Path, tmp_path: Path) -> None:
+    """The page, the board's script, and a frame of a run, all by what was installed."""
+    workspace, run = small_workspace(tmp_path / "w", ["weight_norms"])
+    panel = Panel(renderer="norms_over_steps")
+    save(Report(title="One", sections=[Section(title="Only", panels=[panel])]), file_of(workspace, "one"))
+    where = [installed_wheel / "python", "-c", "import strobe_app, strobe_renderers; print(strobe_app.__file__, strobe_renderers.__file__)"]
+    homes = subprocess.run(where, capture_output=True, text=True, check=True, timeout=60, cwd=tmp_path).stdout.split()
+    assert all(Path(home).is_relative_to(tmp_path) for home in homes)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [installed_wheel / "strobe", "app", "--workspace", workspace.root, "--port", str(port), "--headless"]
+    app = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    address = f"http://localhost:{port}"
+    try:
+        until(lambda: read(f"{address}/_stcore/health") == b"ok", app)
+        assert b"<html" in read(f"{address}/")
+        name, content = script()
+        assert read(f"{address}/{name}") == content
+        stamp = json.loads(read(f"{address}/api/stamp?run={run.name}&report=one"))["stamp"]
+        frame = json.loads(read(f"{address}/api/frames/{stamp}?run={run.name}&report=one&theme=strobe&cards=1&step=10"))
+        rows = frame["rows"][frame["shots"]["1"]["datasets"]["cursor"]]
+        assert rows == [{"step": 10, "label": "10"}]
+    finally:
+        app.terminate()
+        app.communicate(timeout=30)
+
+
+def until(ready: Callable[[], bool], app: subprocess.Popen[str]) -> None:
+    """Wait for what is true soon; an app that ended instead says why."""
+    for _ in range(600):
+        assert app.poll() is None, app.communicate()[1]
+        try:
+            if ready():
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("the app did not start within a minute")
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from strobe import Frame, Renderer, charts, hookimpl
 class SingularValues(Renderer):
     """All singular values of each weight matrix at the cursor's step, largest first, on one logarithmic axis.
 
-    A steep fall after the first few means few directions carry the matrix; values below `floor` times the largest are left out.
+    A steep fall after the first few means few directions carry the matrix; values below `floor` times the largest are left out. Dots at ranks
+    1, 2, 4, 8, ... can be pointed at.
     """
 
     consumes = "effective_dimensionality"
@@ -30,10 +31,11 @@ class SingularValues(Renderer):
             return charts.note("No singular values at this step.")
         x = alt.X("rank:Q", axis=alt.Axis(title="rank of the singular value", tickCount=4, labelFlush=True), scale=alt.Scale(zero=False, nice=False))
         y = alt.Y("value:Q", scale=alt.Scale(type="log", nice=True), axis=alt.Axis(title="singular value", tickCount=4, labelExpr=charts.LOG_LABEL))
-        line = alt.Chart(charts.dataset("singular values", points)).mark_line(strokeWidth=1.25, point=alt.OverlayMarkDef(size=6))
-        drawn = line.encode(x=x, y=y, tooltip=[alt.Tooltip("parameter:N"), alt.Tooltip("rank:Q"), alt.Tooltip("value:Q", format=".4~g")]).properties(
-            width=self.size, height=120
-        )
+        base = alt.Chart(charts.dataset("singular values", points)).encode(x=x, y=y)
+        dots = base.transform_filter("datum.dot").mark_circle(size=14, opacity=1, invalid=None)
+        said = [alt.Tooltip("parameter:N"), alt.Tooltip("rank:Q"), alt.Tooltip("value:Q", format=".4~g")]
+        line = base.mark_line(strokeWidth=1.25, invalid=None)
+        drawn = alt.layer(line, dots.encode(tooltip=said), data=base.data).properties(width=self.size, height=120)
         names = list(dict.fromkeys(points["parameter"]))
         facet = alt.Facet("parameter:N", title=None, sort=names, header=alt.Header(labelAnchor="end", labelFontWeight=600))
         return charts.described(drawn.facet(facet, columns=self.columns, spacing=36), "Singular values of weight matrices by rank, logarithmic.")
@@ -44,5 +46,6 @@ class SingularValues(Renderer):
             for row in rows[rows["parameter"].str.endswith(f".{wanted}")].to_dict("records") if len(rows) else []:
                 values = np.asarray(row["singular_values"], dtype=float)
                 kept = values[values > self.floor * values.max()] if values.size else values
-                parts.append(pd.DataFrame({"parameter": row["parameter"], "rank": np.arange(1, len(kept) + 1), "value": kept}))
+                rank = np.arange(1, len(kept) + 1)
+                parts.append(pd.DataFrame({"parameter": row["parameter"], "rank": rank, "value": kept, "dot": (rank & (rank - 1)) == 0}))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

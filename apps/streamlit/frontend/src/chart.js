@@ -2,6 +2,7 @@
 import embed from "vega-embed";
 import { expressionInterpreter } from "vega-interpreter";
 import { movingMarks, Overlay } from "./overlay.js";
+import { lazyTips, tooltip } from "./tips.js";
 
 const MOST_PICTURES = 600;
 const pictures = new Map(); // url -> decoded image, least recently used first
@@ -9,9 +10,10 @@ const pictures = new Map(); // url -> decoded image, least recently used first
 // Expressions are compiled where the page may; under a policy that forbids it they are interpreted, which takes about three times as long.
 const expressions = allowed() ? {} : { ast: true, expr: expressionInterpreter };
 
+// To try is a violation that a policy reports, so a page may say that it need not be tried: by its own policy, or with `<html data-csp>`.
 function allowed() {
-  const policy = document.querySelector('meta[http-equiv="Content-Security-Policy"]')?.content; // a file's own: to try would be reported as an attack
-  if (policy && !policy.includes("'unsafe-eval'")) return false;
+  const own = document.querySelector("meta[http-equiv='Content-Security-Policy' i]")?.content;
+  if ("csp" in document.documentElement.dataset || (own && /(script|default)-src/.test(own) && !own.includes("'unsafe-eval'"))) return false;
   try {
     return new Function("return true")();
   } catch {
@@ -26,10 +28,12 @@ export class Chart {
     let moving = null;
     const patch = (compiled) => {
       if (renderer === "canvas") moving = movingMarks(compiled);
+      lazyTips(compiled);
       return withPictures(compiled);
     };
     const config = renderer === "canvas" ? { aria: false } : {}; // what every single mark is, is of use where marks are elements
-    const embedded = await embed(element, { ...spec, datasets: rows }, { actions: false, renderer, logLevel: 1, patch, config, ...expressions });
+    const options = { actions: false, renderer, logLevel: 1, patch, config, tooltip: tooltip(() => embedded.view), ...expressions };
+    const embedded = await embed(element, { ...spec, datasets: rows }, options);
     if (spec.description) element.querySelector("canvas, svg")?.setAttribute("aria-label", spec.description);
     return new Chart(embedded, moving && new Overlay(element, embedded.view, moving));
   }
