@@ -8,6 +8,7 @@ asking takes CPU time itself). The first rounds fill the caches and are not coun
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import socket
@@ -25,6 +26,7 @@ from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from strobe import Workspace
 from strobe.reports.report import file_of, load, save
+from strobe.runs.run import Run
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
@@ -44,20 +46,24 @@ def main() -> None:
     parser.add_argument("workspace", nargs="?", default=os.environ.get("STROBE_WORKSPACE", "strobe-workspace"))
     parser.add_argument("run", nargs="?", default="modadd_p113_seed999")
     parser.add_argument("--steps", type=int, default=20, help="steps measured, each way")
+    parser.add_argument("--moves", type=int, default=1000, help="of the cursor, for the memory of the server")
     options = parser.parse_args()
     workspace = Workspace(options.workspace)
     save(load(Path(__file__).parent / "reports" / "bench18.yaml"), file_of(workspace, "bench18"))
-    with app(workspace) as address, sync_playwright() as play:
+    with app(workspace) as (address, server), sync_playwright() as play:
         chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
         browser = play.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         query = f"{address}/?run={options.run}&report=bench18&step=0"
         show("board", board(browser, query, options.steps))
         show("plain charts", plain(browser, f"{query}&board=0", min(5, options.steps)))
         browser.close()
+        print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+        memory(address, server, workspace.run(options.run), options.moves)
 
 
 @contextmanager
-def app(workspace: Workspace) -> Iterator[str]:
+def app(workspace: Workspace) -> Iterator[tuple[str, int]]:
+    """Its address, and the id of the process that serves it."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -69,7 +75,7 @@ def app(workspace: Workspace) -> Iterator[str]:
                 break
             except OSError:
                 time.sleep(0.2)
-        yield f"http://localhost:{port}"
+        yield f"http://localhost:{port}", served_by(child.pid)
     finally:
         child.terminate()
         child.wait(20)
@@ -152,6 +158,37 @@ def cpu(browser: Browser) -> float:
     processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
     session.detach()
     return 1000 * sum(p["cpuTime"] for p in processes)
+
+
+def served_by(process: int) -> int:
+    """The process that Streamlit runs in: the youngest descendant."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return served_by(int(children[-1])) if children else process
+
+
+def memory(address: str, server: int, run: Run, moves: int) -> None:
+    """Resident memory of the server, before and after moves of the cursor over all steps, each a request for all cards."""
+    stamp = json.load(urllib.request.urlopen(f"{address}/api/stamp?run={run.name}&report=bench18"))["stamp"]
+    cards = ",".join(map(str, range(1, 19)))
+    steps, asked = run.steps, f"run={run.name}&report=bench18"
+
+    def move(i: int) -> None:
+        place = f"step={steps[i % len(steps)]}&neuron=0&layer=0&head=0&frequency=1"
+        urllib.request.urlopen(f"{address}/api/frames/{stamp}?{asked}&theme=strobe&cards={cards}&{place}").read()
+
+    for i in range(len(steps)):  # every step once, so that the caches are as full as these steps make them
+        move(i)
+    before, marks = resident(server), []
+    for i in range(moves):
+        move(i)
+        if (i + 1) % (moves // 4 or 1) == 0:
+            marks.append(resident(server))
+    print(f"server memory  {before:.0f} MB; after each quarter of {moves} moves: {', '.join(f'{m:.0f}' for m in marks)} MB")
+
+
+def resident(process: int) -> float:
+    (line,) = [line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
 
 
 def show(name: str, figures: dict[str, list[float]]) -> None:
