@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from strobe import StrobeError
 from strobe.export import write_view
-from strobe.reports.cards import Card
+from strobe.reports.cards import Card, choices
 from strobe.reports.sources import TYPES, WRITERS, file_name, python_of, rows_of, sql_of
 
 from .frames import Frames
@@ -93,7 +93,8 @@ def _picture(request: Request, card: Card, cursor: Mapping[str, Any]) -> Respons
         raise StrobeError(f"no picture {kind!r}; there are {', '.join(PICTURES)}")
     theme = "dark" if request.query_params.get("theme") == charts.DARK else "light"
     with tempfile.TemporaryDirectory() as folder:
-        own = {name: value for name, value in cursor.items() if name in ("run", "step", *card.at)}  # the page's other coordinates mean nothing to it
+        known = choices(card.view.workspace, cursor["run"], [card]) if card.view else {}  # the page's other coordinates mean nothing to it
+        own = {name: value for name, value in cursor.items() if name in ("run", "step", *known)}
         data = write_view(card.looking(own), Path(folder) / f"panel.{kind}", theme=theme).read_bytes()
     name = file_name(card, cursor, kind)
     return Response(data, media_type=PICTURES[kind], headers={**NO_STORE, "Content-Disposition": f'attachment; filename="{name}"'})
