@@ -221,3 +221,15 @@ def test_runs_with_one_two_and_more_of_everything(reader: Reader, workspace: Wor
         assert reader.tab.locator(".problem").all_inner_texts() == []
         reader.key("Home", steps[0])
         assert reader.tab.locator(".problem").all_inner_texts() == []
+
+
+def test_a_neuron_says_what_it_is_when_pointed_at(reader: Reader) -> None:
+    """Its words are worked out only then, and are those of the rows drawn now."""
+    reader.open("marks", step=0)
+    reader.key("End", 30)
+    [said] = reader.tab.evaluate("strobe.board.panels[0].view.data('neurons').filter(row => row.neuron === 3)")
+    place = reader.tab.evaluate(PLACE, [1, "neuron", 3])
+    reader.tab.locator("#card-1 canvas").first.hover(position=place)
+    tip = reader.tab.locator("#vg-tooltip-element")
+    expect(tip).to_contain_text("neuron3", timeout=PATIENCE)
+    expect(tip).to_contain_text(f"frequency{said['frequency']:.0f}" if said["frequency"] is not None else "frequency")
