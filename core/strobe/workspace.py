@@ -17,10 +17,10 @@ from .checkpoints import write_atomically
 from .errors import UsageError, did_you_mean
 from .frame import Frame
 from .isolation.limits import isolation, not_isolated
+from .panels import frames
+from .panels.view import View
 from .registration.registry import Registry
 from .renderer import Renderer
-from .reports import frames
-from .reports.view import View
 from .runs.run import Run
 from .schema import TableSchema
 from .storage import costs, reading
@@ -355,7 +355,7 @@ class Workspace:
         `ws.view("dimensionality_over_steps", run).chart`; settings go to the renderer's constructor: `ws.view(NeuronMap(size=3), run, step=5000)`.
         With `runs`, a chart of all of them, aligned by step, turn or phase: `compare` is "overlay", "grid" or "difference".
         """
-        from .reports.compare import together
+        from .panels.compare import together
 
         drawn = self.renderer(renderer)
         shown = together(self, self.chosen(runs), compare, align) if runs else None

@@ -10,8 +10,8 @@ import pytest
 from small import small_workspace
 
 from strobe import Workspace
+from strobe.panels.cards import cards_of, resolve
 from strobe.renderer import fits
-from strobe.reports.cards import cards_of, resolve
 from strobe.reports.report import Panel, Report, Section
 from strobe.runs.run import Run
 

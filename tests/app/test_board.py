@@ -11,8 +11,8 @@ from reading import PATIENCE, Reader, serving
 from small import SHOWN, STEPS, forget, small_workspace
 
 from strobe import Training, Workspace
-from strobe.reports.bookmarks import bookmarks
-from strobe.reports.bookmarks import keep as bookmarks_keep
+from strobe.panels.bookmarks import bookmarks
+from strobe.panels.bookmarks import keep as bookmarks_keep
 from strobe.reports.report import Panel, Report, Section, file_of, save
 
 pytestmark = pytest.mark.browser

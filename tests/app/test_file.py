@@ -121,7 +121,7 @@ def test_the_slider_moves_the_charts_there_and_back(page: Page) -> None:
 
 
 def test_its_rows_are_those_that_are_drawn_elsewhere(page: Page, small) -> None:
-    from strobe.reports.cards import cards_of, resolve
+    from strobe.panels.cards import cards_of, resolve
 
     workspace, run = small
     report = Report(title="x", sections=[Section(title="y", panels=[Panel(renderer=name) for name in PANELS])])

@@ -15,10 +15,10 @@ from small import STEPS, small_workspace
 from starlette.applications import Starlette
 
 from strobe import StrobeError, Workspace
-from strobe.reports.bookmarks import keep
-from strobe.reports.cards import Card
+from strobe.panels.bookmarks import keep
+from strobe.panels.cards import Card
+from strobe.panels.screen import places
 from strobe.reports.report import Panel, Report, Section, file_of, reports_for, save
-from strobe.reports.screen import places
 from strobe_app import frames as module
 from strobe_app.frames import Frames, Stale
 from strobe_app.routes import FOR_EVER, frames_of, routes, script, serving

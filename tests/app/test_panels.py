@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small import STEPS, small_workspace
 
-from strobe.reports.cards import Card, Drawing, cards_of, resolve
+from strobe.panels.cards import Card, Drawing, cards_of, resolve
 from strobe.reports.report import Panel, Report, Section
 from strobe_app.gallery import Gallery
 from strobe_app.launch import command

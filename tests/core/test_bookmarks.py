@@ -8,7 +8,7 @@ import pytest
 
 from strobe import Workspace
 from strobe.errors import UsageError
-from strobe.reports.bookmarks import Bookmark, bookmarks, keep, remove
+from strobe.panels.bookmarks import Bookmark, bookmarks, keep, remove
 
 
 def test_a_bookmark_stays_in_the_workspace_until_it_is_removed(toy: Path) -> None:

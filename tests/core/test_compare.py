@@ -13,10 +13,10 @@ from sweep import STEPS, sweep, turn_of
 from strobe import StrobeError, Workspace, charts
 from strobe.cli import app
 from strobe.errors import UsageError
-from strobe.reports.align import Clock, Shift, clock
-from strobe.reports.cards import cards_of, resolve
-from strobe.reports.compare import difference
-from strobe.reports.layout import laid_out
+from strobe.panels.align import Clock, Shift, clock
+from strobe.panels.cards import cards_of, resolve
+from strobe.panels.compare import difference
+from strobe.panels.layout import laid_out
 from strobe.reports.markdown import to_html
 from strobe.reports.report import (
     Panel,

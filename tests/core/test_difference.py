@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strobe import Frame, StrobeError
-from strobe.reports.brush import narrowed, selection
-from strobe.reports.difference import compared, subtracted
+from strobe.panels.brush import narrowed, selection
+from strobe.panels.difference import compared, subtracted
 from strobe.schema import Column, TableSchema
 
 SCHEMA = TableSchema(

@@ -21,9 +21,9 @@ import strobe
 from strobe import Frame, Number, Renderer, StrobeError, hookimpl
 from strobe.errors import UsageError
 from strobe.export.html import chosen_steps, write_html
-from strobe.reports.cards import cards_of, resolve
-from strobe.reports.film import Reel, shoot
-from strobe.reports.moments import events_of, metrics_at, nearest, opening_step
+from strobe.panels.cards import cards_of, resolve
+from strobe.panels.film import Reel, shoot
+from strobe.panels.moments import events_of, metrics_at, nearest, opening_step
 from strobe.reports.report import Panel, Report, Section
 
 PANELS = ["loss_curves", "frequency_spectrum", "neuron_map", "trajectory_plane", "phase_table"]

@@ -16,10 +16,10 @@ from strobe.cli import plugins_install
 from strobe.cli.plugins import disable, enable, needs, show
 from strobe.errors import PluginError, UsageError
 from strobe.isolation.limits import isolation
+from strobe.panels.cards import cards_of, resolve
 from strobe.registration.describe import line
 from strobe.registration.needs import needs as needed
 from strobe.registration.registry import Registry
-from strobe.reports.cards import cards_of, resolve
 from strobe.reports.default import default_report
 from strobe.storage import costs
 

@@ -12,7 +12,7 @@ from small import STEPS, small_workspace
 import strobe
 from strobe import Frame, Number, Renderer, StrobeError, dim, hookimpl, metric
 from strobe.errors import UsageError
-from strobe.reports.cards import cards_of, choices, parted, resolve, signed
+from strobe.panels.cards import cards_of, choices, parted, resolve, signed
 from strobe.reports.report import (
     MORE,
     Panel,

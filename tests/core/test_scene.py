@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from strobe import charts
 from strobe.charts import Line3D, Points3D, Scene3D, project
 from strobe.charts.scene import REACH, titled
-from strobe.reports.cards import Drawing, parted
-from strobe.reports.film import moved
+from strobe.panels.cards import Drawing, parted
+from strobe.panels.film import moved
 
 angles = st.tuples(st.floats(-360, 360), st.floats(-90, 90))
 places = st.lists(st.tuples(*[st.floats(-5, 5)] * 3), min_size=1, max_size=6)

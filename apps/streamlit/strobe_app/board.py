@@ -15,8 +15,8 @@ from typing import Any
 import streamlit as st
 
 from strobe import StrobeError, Workspace
-from strobe.reports.bookmarks import bookmarks, keep, remove
-from strobe.reports.screen import colours
+from strobe.panels.bookmarks import bookmarks, keep, remove
+from strobe.panels.screen import colours
 
 from . import downloads, routes, variants
 from .frames import Frames

@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from strobe import StrobeError, Workspace
+from strobe.panels.cards import title_of
+from strobe.panels.offer import offered
 from strobe.reports import edit
-from strobe.reports.cards import title_of
 from strobe.reports.edit import Holder
-from strobe.reports.offer import offered
 from strobe.reports.report import Panel, Section, stored_tables
 from strobe.runs.run import Run
 from strobe.schema import TableSchema

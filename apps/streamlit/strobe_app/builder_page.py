@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from strobe import StrobeError, Workspace
-from strobe.reports.moments import events_of
+from strobe.panels.moments import events_of
 from strobe.reports.report import reports_for
 from strobe.runs.labels import unarchived
 from strobe.runs.run import Run

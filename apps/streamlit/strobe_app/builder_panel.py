@@ -10,11 +10,11 @@ import streamlit as st
 from pydantic import ValidationError
 
 from strobe import Renderer, StrobeError, Workspace
+from strobe.panels.cards import Card, cards_of, choices, resolve, title_of
+from strobe.panels.offer import columns_for, offered
 from strobe.renderer import bind
 from strobe.reports import edit
-from strobe.reports.cards import Card, cards_of, choices, resolve, title_of
 from strobe.reports.model import COLUMNS, Compare, Repeat
-from strobe.reports.offer import columns_for, offered
 from strobe.reports.report import Panel, Report, Section
 from strobe.runs.run import Run
 from strobe.schema import TableSchema

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from strobe.reports.moments import nearest
+from strobe.panels.moments import nearest
 
 
 def start(name: str, options: Sequence[str], otherwise: str) -> None:

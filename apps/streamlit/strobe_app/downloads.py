@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from strobe import StrobeError
 from strobe.export import write_view
-from strobe.reports.cards import Card, choices
-from strobe.reports.sources import TYPES, WRITERS, file_name, python_of, rows_of, sql_of
+from strobe.panels.cards import Card, choices
+from strobe.panels.sources import TYPES, WRITERS, file_name, python_of, rows_of, sql_of
 
 from .frames import Frames
 

@@ -11,7 +11,7 @@ import streamlit as st
 from strobe import StrobeError, Workspace
 from strobe.export.formats import FORMATS, THEMES
 from strobe.jobs.worker import ensure_worker
-from strobe.reports.cards import Card, cards_of, choices, resolve
+from strobe.panels.cards import Card, cards_of, choices, resolve
 from strobe.reports.report import find, reports_for
 from strobe.runs.labels import unarchived
 from strobe.runs.run import Run

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from strobe import StrobeError, Workspace, __version__
-from strobe.reports.cards import Card, Drawing, Group, cards_of, resolve
-from strobe.reports.companions import Companions
-from strobe.reports.film import moved
+from strobe.panels.cards import Card, Drawing, Group, cards_of, resolve
+from strobe.panels.companions import Companions
+from strobe.panels.film import moved
+from strobe.panels.screen import model
 from strobe.reports.report import Report, default_report, find
-from strobe.reports.screen import model
 
 from . import variants
 
@@ -134,7 +134,7 @@ class Frames:
             return default_report(self.workspace, run), str(e)
 
     def model(self, run: str, report: str) -> dict[str, Any]:
-        """What the board is told before anything is drawn; see `strobe.reports.screen`."""
+        """What the board is told before anything is drawn; see `strobe.panels.screen`."""
         page = self.page(run, report)
         with self._lock:
             if page.stamp in self._models:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from strobe import Workspace
-from strobe.reports.cards import Card, Drawing
-from strobe.reports.film import moved
+from strobe.panels.cards import Card, Drawing
+from strobe.panels.film import moved
 
 MOST = 600
 """Drawings kept: a page of 20 cards at 30 steps."""

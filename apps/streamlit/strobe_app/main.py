@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from strobe import StrobeError, Workspace, charts
-from strobe.reports.cards import Group, cards_of, choices, resolve, signed
-from strobe.reports.moments import events_of
+from strobe.panels.cards import Group, cards_of, choices, resolve, signed
+from strobe.panels.moments import events_of
 from strobe.reports.report import Report, default_report, find
 from strobe.runs.labels import unarchived
 from strobe.runs.run import Run

@@ -10,8 +10,8 @@ from typing import Any
 import streamlit as st
 
 from strobe import StrobeError, Workspace
-from strobe.reports.cards import Card, Drawing, Group
-from strobe.reports.sources import TYPES, WRITERS, file_name, python_of, rows_of, sql_of
+from strobe.panels.cards import Card, Drawing, Group
+from strobe.panels.sources import TYPES, WRITERS, file_name, python_of, rows_of, sql_of
 
 from . import cursor
 from .gallery import Gallery

@@ -8,12 +8,12 @@ from typing import Any
 import streamlit as st
 
 from strobe import StrobeError, Workspace
+from strobe.panels.cards import Card, Drawing, cards_of, resolve
+from strobe.panels.moments import events_of
+from strobe.panels.offer import columns_for, offered
+from strobe.panels.sources import TYPES, WRITERS, python_of, python_of_rows
 from strobe.renderer import bind
-from strobe.reports.cards import Card, Drawing, cards_of, resolve
-from strobe.reports.moments import events_of
-from strobe.reports.offer import columns_for, offered
 from strobe.reports.report import Panel, Report, Section, named_reports
-from strobe.reports.sources import TYPES, WRITERS, python_of, python_of_rows
 from strobe.runs.labels import unarchived
 from strobe.runs.run import Run
 from strobe.storage.sql import MOST_ROWS, OWN, SECONDS, Answer, ask, limited, tables_here

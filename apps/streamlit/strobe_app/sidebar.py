@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from strobe import Workspace, __version__
-from strobe.reports.moments import metrics_at, nearest, opening_step
+from strobe.panels.moments import metrics_at, nearest, opening_step
 from strobe.reports.report import DEFAULT, reports_for
 from strobe.runs.run import Run
 

@@ -10,10 +10,10 @@ from strobe.jobs.job import Job
 from strobe.jobs.kinds import kind_of
 from strobe.jobs.queue import JobStore
 from strobe.jobs.worker import ensure_worker
+from strobe.panels.cards import cards_of, resolve
+from strobe.panels.moments import events_of, opening_step
 from strobe.registration.registry import Plugin
-from strobe.reports.cards import cards_of, resolve
 from strobe.reports.default import generic
-from strobe.reports.moments import events_of, opening_step
 from strobe.reports.report import Report, Section
 from strobe.runs.labels import unarchived
 from strobe.runs.run import Run

@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from strobe import StrobeError, Workspace
-from strobe.reports.brush import ONLY
-from strobe.reports.cards import Card, Drawing
-from strobe.reports.difference import difference
+from strobe.panels.brush import ONLY
+from strobe.panels.cards import Card, Drawing
+from strobe.panels.difference import difference
 from strobe.runs.run import Run
 
 MINUS, PROBE = "minus", "probe"

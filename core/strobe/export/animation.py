@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, did_you_mean
-from ..reports.cards import LIGHT, Card, Drawing, card_of, cards_of, resolve
-from ..reports.film import moved, only_the_cursor_moves
-from ..reports.moments import events_of
-from ..reports.screen import colours, places
+from ..panels.cards import LIGHT, Card, Drawing, card_of, cards_of, resolve
+from ..panels.film import moved, only_the_cursor_moves
+from ..panels.moments import events_of
+from ..panels.screen import colours, places
 from ..version import __version__
 from .frames import PLAN, drawing_file, frame_file, paint_all, write_json
 from .labels import Label, label_of, place_lines
@@ -30,9 +30,9 @@ from .sizes import Size, size_of
 from .sweep import Domains, Pace
 
 if TYPE_CHECKING:
-    from ..reports.cards import Group
+    from ..panels.cards import Group
+    from ..panels.view import View
     from ..reports.report import Report
-    from ..reports.view import View
     from ..runs.run import Run
     from ..workspace import Workspace
     from .formats import Tick
@@ -117,7 +117,7 @@ def write_view_animation(
     processes: int | None = None,
 ) -> Path:
     """Write one panel as an animation: options as of `write_report_animation`."""
-    from ..reports.cards import Group
+    from ..panels.cards import Group
 
     workspace, card = view.workspace, card_of(view)
     run = workspace.run(view.cursor["run"])

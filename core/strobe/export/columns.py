@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..reports.film import Rows
+from ..panels.film import Rows
 from .shades import coarser
 
 LEVELS = 65534

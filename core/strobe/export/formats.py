@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from ..panels.view import View
     from ..reports.report import Report
-    from ..reports.view import View
     from ..runs.run import Run
     from ..workspace import Workspace
 
@@ -71,7 +71,7 @@ def write_report(
 
 def write_view(view: View, output: str | Path, *, theme: str = "light", progress: Tick | None = None, **options: Any) -> Path:
     """Write one panel at its cursor, by the suffix of `output`; returns the path. Raises as `write_report` does."""
-    from ..reports.cards import card_of
+    from ..panels.cards import card_of
     from .places import checked
 
     write = writer(output, "view")
@@ -118,7 +118,7 @@ def _sound(
     options: Mapping[str, Any],
 ) -> tuple[Callable[..., Path], Report, dict[str, Any]]:
     """Who writes it, the report, and the cursor: everything that can be refused before something is drawn."""
-    from ..reports.cards import cards_of, resolve
+    from ..panels.cards import cards_of, resolve
     from ..reports.report import find
     from .places import checked
 

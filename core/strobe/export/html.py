@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from ..reports.cards import LIGHT, Group, cards_of, choices, resolve, signed
-from ..reports.film import Reel
-from ..reports.moments import events_of, nearest
+from ..panels.cards import LIGHT, Group, cards_of, choices, resolve, signed
+from ..panels.film import Reel
+from ..panels.moments import events_of, nearest
+from ..panels.screen import colours, model
 from ..reports.report import Report
-from ..reports.screen import colours, model
 from ..runs.run import Run
 from ..version import __version__
 from .inline import MOST_CHARTS, Take, inlined, packed, take

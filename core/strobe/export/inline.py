@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..reports.cards import Card
-from ..reports.film import Film, Reel, Shot, shoot
+from ..panels.cards import Card
+from ..panels.film import Film, Reel, Shot, shoot
 from .columns import table
 
 MOST_CHARTS = 400

@@ -14,7 +14,7 @@ from ..version import __version__
 from .sheet import escaped
 
 if TYPE_CHECKING:
-    from ..reports.cards import Card
+    from ..panels.cards import Card
     from ..runs.run import Run
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..checkpoints import write_atomically
 from ..errors import StrobeError, UsageError, did_you_mean
-from ..reports.cards import LIGHT, Card, Drawing, card_of, cards_of, resolve, signed
-from ..reports.moments import events_of
-from ..reports.screen import colours
+from ..panels.cards import LIGHT, Card, Drawing, card_of, cards_of, resolve, signed
+from ..panels.moments import events_of
+from ..panels.screen import colours
 from ..version import __version__
 from .labels import Label, into_pdf, into_png, into_svg, label_of, place
 from .places import completed
@@ -21,9 +21,9 @@ from .sheet import FONT, Block, Picture, Sheet, Tile, drawn
 from .sizes import Size, size_of
 
 if TYPE_CHECKING:
-    from ..reports.cards import Group
+    from ..panels.cards import Group
+    from ..panels.view import View
     from ..reports.report import Report
-    from ..reports.view import View
     from ..runs.run import Run
     from ..workspace import Workspace
     from .formats import Tick

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from ..reports.cards import Card
+    from ..panels.cards import Card
     from ..runs.run import Run
     from ..workspace import Workspace
 
@@ -21,7 +21,7 @@ def checked(workspace: Workspace, run: Run, cards: Iterable[Card], cursor: Mappi
 
     A step between two checkpoints is fine: the latest one not after it is shown, and said.
     """
-    from ..reports.screen import places
+    from ..panels.screen import places
 
     looking = {name: value for name, value in (cursor or {}).items() if value is not None}
     if not run.steps:
@@ -37,8 +37,8 @@ def checked(workspace: Workspace, run: Run, cards: Iterable[Card], cursor: Mappi
 
 def completed(workspace: Workspace, run: Run, cards: Sequence[Card], cursor: Mapping[str, Any] | None) -> dict[str, Any]:
     """The cursor with every coordinate the cards are cut at: the first value of each, and the step where a page of this run would open."""
-    from ..reports.cards import choices
-    from ..reports.moments import events_of, opening_step
+    from ..panels.cards import choices
+    from ..panels.moments import events_of, opening_step
 
     looking = checked(workspace, run, cards, cursor)
     first = {name: values[0] for name, values in choices(workspace, run, cards).items()}

@@ -79,7 +79,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A page: heading, lines under it, blocks, and the last lines. `colours` are those of `strobe.reports.screen.colours`."""
+    """A page: heading, lines under it, blocks, and the last lines. `colours` are those of `strobe.panels.screen.colours`."""
 
     blocks: Sequence[Block]
     colours: Mapping[str, str]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..reports.cards import LIGHT
+from ..panels.cards import LIGHT
 
 if TYPE_CHECKING:
-    from ..reports.view import View
+    from ..panels.view import View
     from .formats import Tick
 
 

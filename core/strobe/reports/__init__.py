@@ -1,1 +1,1 @@
-"""What people look at: reports as files, panels at a cursor, a page as data, events and bookmarks."""
+"""Reports as files: what their YAML holds, how it is read, found, edited and checked."""

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import StrobeError, UsageError, did_you_mean
+from ..panels.multiples import problem_of
+from ..panels.sizes import fitted
 from ..renderer import Renderer, bind, check_slots
 from ..runs.run import Run
 from .default import default_report, with_the_rest
 from .files import Place, load, read
 from .model import Panel, Report
-from .multiples import problem_of
 from .requirements import unmet
 from .selection import selected
-from .sizes import fitted
 
 if TYPE_CHECKING:
     from ..workspace import Workspace

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StrobeError, UsageError
+from ..panels.align import PHASES
+from ..panels.moments import events_of
 from ..runs.labels import label_of, unarchived
 from ..runs.run import Run
-from .align import PHASES
 from .model import Report
-from .moments import events_of
 from .query import parse
 
 if TYPE_CHECKING:

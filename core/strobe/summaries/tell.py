@@ -10,9 +10,9 @@ from ..errors import StrobeError
 from ..export.labels import place
 from ..export.pictures import tile_of
 from ..export.places import completed
-from ..reports.cards import LIGHT, Card, cards_of, resolve, signed
+from ..panels.cards import LIGHT, Card, cards_of, resolve, signed
+from ..panels.moments import events_of
 from ..reports.model import Panel, Report, Section
-from ..reports.moments import events_of
 from ..version import __version__
 from .document import Block, Document, Figure, Grid, Heading, Words
 from .story import Comparison, Fact, Part, read_story

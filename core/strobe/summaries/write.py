@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..checkpoints import write_atomically
 from ..errors import UsageError
 from ..export.formats import altair_theme
-from ..reports.screen import colours
+from ..panels.screen import colours
 from ..version import __version__
 from .document import Document, Figure, Grid, Heading, Words
 from .paper import to_pdf

@@ -17,7 +17,7 @@ from .tiny import TinyRun, tiny_run
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..reports.cards import Drawing
+    from ..panels.cards import Drawing
 
 METRICS = "metrics"
 GENERIC = 3
@@ -80,7 +80,7 @@ class Drawn:
 
     def draw(self, frame: Frame, *, validate: bool = False) -> Drawing:
         """Specification and rows; with `validate` checked against the schema of Vega-Lite, which takes most of the time."""
-        from ..reports.cards import parted
+        from ..panels.cards import parted
 
         return parted(self.renderer.render(frame).to_dict(validate=validate))
 

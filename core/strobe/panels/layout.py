@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .model import COLUMNS, Panel, PanelGroup, Report, Section
+from ..reports.model import COLUMNS, Panel, PanelGroup, Report, Section
 
 Value = int | str
 Values = Callable[[str, Sequence[Panel]], Sequence[Value]]

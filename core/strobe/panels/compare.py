@@ -11,11 +11,11 @@ import numpy as np
 from ..errors import StrobeError
 from ..frame import Frame
 from ..renderer import Renderer
+from ..reports.model import Align, Compare
+from ..reports.selection import facts
 from ..runs.run import Run
 from ..schema import Column, TableSchema
 from .align import Clock, clocks
-from .model import Align, Compare
-from .selection import facts
 
 if TYPE_CHECKING:
     import pandas as pd

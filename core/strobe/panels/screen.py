@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StrobeError
+from ..reports.markdown import to_html
 from ..runs.run import Run
 from .bookmarks import bookmarks
 from .cards import Card, Group, cards_of
-from .markdown import to_html
 from .moments import events_of, metrics_at, numbers_at, opening_step
 from .settings import form
 

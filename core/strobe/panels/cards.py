@@ -12,6 +12,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StrobeError, UsageError
+from ..reports.model import Panel, Report
+from ..reports.requirements import installed
 from ..runs.run import Run
 from ..storage.sql import named_tables, parameters
 from ..version import __version__
@@ -19,9 +21,7 @@ from .align import Shift
 from .companions import Companions
 from .compare import pair
 from .layout import laid_out, words
-from .model import Panel, Report
 from .multiples import problem_of
-from .requirements import installed
 from .sizes import fitted
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import UsageError
 from ..renderer import Renderer
-from .model import WORDS, Panel
+from ..reports.model import WORDS, Panel
 
 PITCH, GAP = 114, 20
 """px from one column to the next, and between cards: a half card is 664 px wide."""

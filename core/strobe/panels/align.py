@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..reports.model import Align
 from ..runs.run import Run
-from .model import Align
 from .moments import events_of
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import StrobeError
+from ..reports.model import Compare, Panel, Report
+from ..reports.selection import selected
 from ..runs.run import Run
 from .align import Clock, Shift, clocks
 from .compare import Together, together
 from .layout import Value
-from .model import Compare, Panel, Report
-from .selection import selected
 
 if TYPE_CHECKING:
     from ..workspace import Workspace

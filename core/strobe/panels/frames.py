@@ -13,10 +13,10 @@ from ..storage.reading import METRICS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..reports.model import Align, Compare
     from ..runs.run import Run
     from ..storage.store import Address
     from ..workspace import Workspace
-    from .model import Align, Compare
 
 
 def frame(
