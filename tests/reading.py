@@ -83,3 +83,10 @@ class Reader:
         box = canvas.bounding_box()
         assert box is not None
         canvas.click(position={"x": box["width"] * x, "y": box["height"] * y})
+
+
+def until(page: Page, condition: str) -> None:
+    """As Playwright's `wait_for_function`, which evaluates strings in the page: its policy forbids that."""
+    assert page.evaluate(
+        f"(async () => {{ for (let i = 0; i < 1000 && !({condition}); i++) await new Promise((d) => setTimeout(d, 25)); return {condition} }})()"
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from reading import PATIENCE, Reader, serving
+from reading import PATIENCE, Reader, serving, until
 from small import SHOWN, STEPS, forget, small_workspace
 
 from strobe import Training, Workspace
@@ -451,7 +451,7 @@ DOT = """() => { const view = strobe.board.panels[0].view, box = view.canvas.get
 
 def turn_and_click(tab: Page) -> None:
     """A drag turns the scene and moves nothing else; a click on a dot moves the step, and the ring with it; what was turned stays."""
-    tab.wait_for_function("strobe.board.panels[0].view?.painted", timeout=PATIENCE)
+    until(tab, "globalThis.strobe?.board.panels[0]?.view?.painted")
     camera = "({...strobe.board.panels[0].camera})"
     before, step = tab.evaluate(camera), tab.evaluate("strobe.store.cursor.step")
     assert before["azimuth"] == pytest.approx(35)
@@ -468,7 +468,7 @@ def turn_and_click(tab: Page) -> None:
     tab.wait_for_timeout(50)  # a frame
     x, y = tab.evaluate(DOT)
     tab.mouse.click(x, y)
-    tab.wait_for_function("strobe.store.cursor.step === 10 && strobe.board.panels[0].view.datasets.cursor[0].step === 10", timeout=PATIENCE)
+    until(tab, "strobe.store.cursor.step === 10 && strobe.board.panels[0].view.datasets.cursor[0].step === 10")
     assert tab.evaluate(camera) == turned
 
 

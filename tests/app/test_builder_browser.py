@@ -17,6 +17,7 @@ import fake_install
 import pandas as pd
 import pytest
 from playwright.sync_api import Error, Page, expect, sync_playwright
+from reading import until
 from small import small_workspace
 
 from strobe.reports.report import Panel, Report, Section, file_of, load, save
@@ -177,9 +178,9 @@ def _drawn_the_same(page: Page, address: str, small, site: Path) -> None:
         if place.startswith("file:"):
             assert child.wait(120) == 0
         page.goto(place)
-        page.wait_for_function("window.strobe?.board?.panels.length === 5 && document.querySelector('[data-step=\"10\"]')", timeout=PATIENCE)
+        until(page, "window.strobe?.board?.panels.length === 5 && document.querySelector('[data-step=\"10\"]')")
         page.evaluate("window.strobe.board.panels.forEach(p => (p.near = true)); window.strobe.board.update()")
-        page.wait_for_function("window.strobe.board.panels.every(p => window.strobe.board.frames.get(p.card, p.cursor))", timeout=PATIENCE)
+        until(page, "window.strobe.board.panels.every(p => window.strobe.board.frames.get(p.card, p.cursor))")
         shown.append(page.evaluate(SHOWN))
     assert len(shown[0]) == 5
     assert shown[0] == shown[1]
@@ -189,7 +190,7 @@ def test_a_panel_of_the_board_opens_its_sql_its_python_and_its_files(page: Page,
     workspace, run = small
     save(Report(title="Doors", sections=[Section(title="S", panels=[Panel(renderer="table", table="weight_norms")])]), file_of(workspace, "doors"))
     page.goto(f"{address}/?report=doors&run={run.name}&step=10")
-    page.locator("#card-1 summary").click(timeout=PATIENCE)
+    page.locator("#card-1 summary", has_text="data").click(timeout=PATIENCE)
     sql = page.locator("#card-1 pre[data-language=sql]")
     expect(sql).to_contain_text("select * from weight_norms where run = 'small' and (step = 10 or step is null)", timeout=PATIENCE)
     expected = workspace.sql(sql.inner_text())

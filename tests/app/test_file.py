@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from reading import until
 from small import STEPS, small_workspace
 
 from strobe.export import write_report
@@ -82,13 +83,6 @@ def page(tab: tuple[Page, list[str]]) -> Iterator[Page]:
     settled(tab[0])
     yield tab[0]
     assert tab[1] == []
-
-
-def until(page: Page, condition: str) -> None:
-    """As Playwright's `wait_for_function`, which evaluates strings in the page: its policy forbids that."""
-    assert page.evaluate(
-        f"(async () => {{ for (let i = 0; i < 1000 && !({condition}); i++) await new Promise((d) => setTimeout(d, 25)); return {condition} }})()"
-    )
 
 
 def settled(page: Page) -> None:

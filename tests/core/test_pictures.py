@@ -105,7 +105,7 @@ def test_a_png_says_what_it_shows(small, tmp_path: Path) -> None:
     facts = json.loads(said["Comment"])
     assert facts["run"] == "small"
     assert facts["cursor"] == {"run": "small", "step": 10, "neuron": 3, "layer": 0}
-    assert facts["panels"][0]["tables"] == ["activation_maps"]
+    assert facts["panels"][0]["tables"] == ["activation_maps", "full_activation_maps"]
     assert "step 10 of 30" in said["Description"]
     assert "stripes" in said["Description"]
     bare = workspace.view("neuron_map", run, step=10, neuron=3, layer=0).save(tmp_path / "bare.png", scale=1, caption=False)
