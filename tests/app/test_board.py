@@ -510,7 +510,7 @@ def test_a_scene_in_a_file(small, browser: Browser, tmp_path: Path) -> None:
     tab = browser.new_page()
     problems: list[str] = []
     tab.on("pageerror", lambda error: problems.append(str(error)))
-    tab.on("request", lambda request: problems.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+    tab.on("request", lambda request: problems.append(request.url) if not request.url.startswith(("file:", "data:", "blob:")) else None)
     tab.goto(file.as_uri())
     turn_and_click(tab)
     assert problems == []
