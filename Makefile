@@ -13,6 +13,8 @@
 # make frontend-check  the same into a temporary folder: they must be the committed ones; part of make test
 # make bench-ui        18 panels: browser time per step of the board, beside plain charts
 # make bench-export    ms and bytes of pictures and frames, beside chart.save; memory from 50 to 500 frames
+# make bench-export DATA=DIR [RUN=NAME]  that, and a standalone file of 18 panels: bytes, requests, ms per step; DIR: a workspace in which the run is analyzed
+# make notebooks       those of examples/notebooks, executed from their sources, a minute
 # make screenshots DATA=DIR  the pictures of the shipped reports in docs/images, of a workspace in which the real run is analyzed
 # make check-real DATA=DIR   every reference value of a folder of real checkpoints
 # make check-story DATA=DIR  the story of a real run, read off its tables
@@ -23,7 +25,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .PHONY: setup environment system-packages demo test tutorial pyright faults lint docs bench bench-training bench-analyzers check-real check-story bench-ui bench-export screenshots \
-  frontend frontend-check
+  frontend frontend-check notebooks examples
 
 setup: environment system-packages
 
@@ -71,7 +73,7 @@ docs: environment
 	$(BIN)/python docs/generate.py
 
 bench: environment
-	@for file in $(filter-out benchmarks/check_%.py benchmarks/ui.py benchmarks/screenshots.py,$(shell grep -l __main__ benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out benchmarks/check_%.py benchmarks/export_html.py benchmarks/ui.py benchmarks/screenshots.py,$(shell grep -l __main__ benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 bench-training: environment
 	@for p in 31 59 113; do echo "== p=$$p"; $(BIN)/python benchmarks/training.py --set p=$$p || exit 1; done
@@ -102,6 +104,12 @@ bench-ui: environment
 
 bench-export: environment
 	$(BIN)/python benchmarks/export.py
+	@if test -n "$(DATA)"; then $(BIN)/python benchmarks/export_html.py $(DATA) $(RUN); \
+	else echo 'standalone HTML: skipped, which workspace? make bench-export DATA=path/to/workspace [RUN=name]'; fi
+
+notebooks: environment
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,notebooks]'
+	$(BIN)/python examples/notebooks/make.py
 
 screenshots: environment
 	@test -n "$(DATA)" || { echo 'which workspace? make screenshots DATA=path/to/workspace' >&2; exit 2; }

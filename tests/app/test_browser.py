@@ -1,4 +1,4 @@
-"""The app's plain charts in a real browser: charts are drawn, the slider moves them, nothing is asked of the network.
+"""The app's plain charts and its exports in a real browser: charts are drawn, the slider moves them, nothing is asked of the network.
 
 The board has its own file, test_board.py, and the standalone page too, test_file.py.
 """
@@ -121,3 +121,18 @@ def test_a_click_on_a_mark_moves_the_cursor(page: Page, address: str, small) -> 
     clusters.click(position={"x": box["width"] * 0.6, "y": box["height"] * 0.4})
     wait_for_change(page, 2, before)
     assert page.evaluate("new URL(location).searchParams.get('neuron')") != "0"
+
+
+def test_a_finished_export_is_previewed_and_downloaded(page: Page, address: str, small) -> None:
+    workspace, run = small
+    file = workspace.view("loss_curves", run).save(workspace.root / "exports" / "curves.png", scale=1)
+    page.goto(f"{address}/exports")
+    card = page.locator("[class*='st-key-export-curves']")
+    expect(card).to_contain_text("curves.png", timeout=PATIENCE)
+    card.get_by_text("Preview").click()
+    expect(card.locator("img")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_function("image => image.complete && image.naturalWidth > 300", arg=card.locator("img").element_handle())
+    with page.expect_download() as taken:
+        card.get_by_role("button", name="Download").click()
+    assert taken.value.suggested_filename == "curves.png"
+    assert Path(taken.value.path()).read_bytes() == file.read_bytes()
