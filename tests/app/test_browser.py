@@ -123,8 +123,11 @@ def test_a_click_on_a_mark_moves_the_cursor(page: Page, address: str, small) -> 
     assert page.evaluate("new URL(location).searchParams.get('neuron')") != "0"
 
 
-def test_a_finished_export_is_previewed_and_downloaded(page: Page, address: str, small) -> None:
+def test_a_finished_export_is_previewed_and_downloaded(browser: Browser, address: str, small) -> None:
     workspace, run = small
+    page = browser.new_page(viewport={"width": 1280, "height": 1200})  # not `page`: Streamlit asks below /exports first, and a browser logs its 404
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
     file = workspace.view("loss_curves", run).save(workspace.root / "exports" / "curves.png", scale=1)
     page.goto(f"{address}/exports")
     card = page.locator("[class*='st-key-export-curves']")
@@ -136,3 +139,5 @@ def test_a_finished_export_is_previewed_and_downloaded(page: Page, address: str,
         card.get_by_role("button", name="Download").click()
     assert taken.value.suggested_filename == "curves.png"
     assert Path(taken.value.path()).read_bytes() == file.read_bytes()
+    page.close()
+    assert problems == []
