@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=IMAGES)
     parser.add_argument("--query", default="", help="more of the address, such as neuron=3&step=5000")
     options = parser.parse_args()
-    with app(Workspace(options.workspace)) as address, sync_playwright() as play:
+    with app(Workspace(options.workspace)) as (address, _), sync_playwright() as play:
         chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
         browser = play.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         for name in options.report or REPORTS:

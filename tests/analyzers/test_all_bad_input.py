@@ -71,8 +71,8 @@ def cast(dtype: torch.dtype) -> Change:
 
 
 def over(change: Change) -> Mapping[int, Change]:
-    """A healthy checkpoint, then two that are not."""
-    return {0: same, 10: change, 40: change}
+    """A healthy checkpoint, then one that is not."""
+    return {0: same, 10: change}
 
 
 NEURONS_OFF = filled(-1e3, "blocks.0.mlp.b_in")
