@@ -31,6 +31,11 @@ TALL = """() => {
 }"""
 
 
+NAMELESS = """document.querySelectorAll("[data-testid=stSidebar] [data-testid=stCaptionContainer] p")
+    .forEach(p => { p.lastChild.textContent = "my-workspace" })"""
+"""A picture for everyone names no folder of this machine."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workspace", nargs="?", default=os.environ.get("STROBE_WORKSPACE", "strobe-workspace"))
@@ -63,6 +68,7 @@ def whole(browser: Browser, address: str, width: int, theme: str) -> bytes:
         page.set_viewport_size({"width": width, "height": int(page.evaluate(TALL)) + 40})
         page.wait_for_timeout(500)
         page.wait_for_function(DRAWN, timeout=240_000)
+    page.evaluate(NAMELESS)
     page.wait_for_timeout(300)
     taken = page.screenshot()
     page.close()

@@ -18,8 +18,8 @@ from strobe.runs.run import Run
 ROOT = Path(__file__).parents[2]
 CATEGORIES: dict[str, dict[str, str]] = tomllib.loads((ROOT / "entrypoints.toml").read_text("utf-8"))["strobe"]["analyzers"]
 ANALYZERS = [name for names in CATEGORIES.values() for name in names]
-SEVERAL_RUNS = ("shared_trajectory",)
-"""Needs a second run: drawn in its own tests."""
+SEVERAL_RUNS = ("shared_trajectory", "shared_loops")
+"""Need a second run: drawn in their own tests."""
 WITH_SETTINGS = ("full_activation_maps", "mode_connectivity")
 """Have results only for the settings they are given, and a panel shows the defaults."""
 COLUMNS = ["analyzer", "definition", "source", "checked against", "tolerance", "CPU ms", "bytes"]

@@ -78,5 +78,7 @@ class TrajectoryPlane(Renderer):
         text = ", ".join(f"PC{c} {shares[c]:.0%}" for c in (x, y) if c in shares)
         mark = alt.Chart(charts.dataset(f"shares of {name}", [{"text": f"{text} of variance" if text else ""}]))
         return mark.mark_text(style="annotation", align="right", baseline="bottom", color=charts.colour("muted")).encode(
-            x=alt.XValue(self.size), y=alt.YValue(-9), text=alt.Text("text:N")
+            x=alt.XValue(self.size),
+            y=alt.YValue(-22),
+            text=alt.Text("text:N"),  # above the title of the axis
         )
