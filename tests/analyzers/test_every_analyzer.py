@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Run]:
     return workspace, run
 
 
-def descriptions(spec: Any) -> list[str]:
-    return [spec["description"]] if isinstance(spec, dict) and spec.get("description") else []
+def descriptions(spec: Mapping[str, Any]) -> list[str]:
+    drawn = spec.get("scene", spec)
+    return [drawn["description"]] if drawn.get("description") else []
 
 
 @pytest.mark.parametrize("analyzer", [name for name in ANALYZERS if name not in (*SEVERAL_RUNS, *WITH_SETTINGS)])

@@ -393,7 +393,7 @@ def test_new_list_check_render_and_schema(ws: Workspace, tmp_path: Path, capsys:
         ),
         tmp_path / "two.yaml",
     )
-    out = tmp_path / "two.html"
+    out = tmp_path / "two.svg"
     strobe("report", "render", str(few), "--run", "p7-s2", "--run", "p11-s2", "-o", str(out), *at)
     assert "p11-s2" in out.read_text()
     assert "2 runs, aligned at the turn" in out.read_text()

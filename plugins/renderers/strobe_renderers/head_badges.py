@@ -121,7 +121,9 @@ def _frames(tiles: pd.DataFrame) -> list[alt.Chart]:
         domain=list(TYPES), range=[tints[i % len(tints)] for i in range(len(TYPES) - 2)] + [charts.colour("muted"), charts.colour("faint")]
     )
     known = tiles.astype({"frequency": "Float64"})
-    base = alt.Chart(charts.dataset("heads", known[["layer", "head", "type", "x", "x2", "y", "y2", "name", "looks", "follows", "since"]]))
+    base = alt.Chart(
+        charts.dataset("heads", known[["layer", "head", "frequency", "type", "x", "x2", "y", "y2", "name", "looks", "follows", "since"]])
+    )
     place = {"x": _pixels(alt.X, "x"), "x2": alt.X2("x2:Q"), "y": _pixels(alt.Y, "y"), "y2": alt.Y2("y2:Q")}
     tips = [alt.Tooltip(f"{n}:N") for n in ("name", "type", "looks", "follows", "since")]
     card = base.mark_rect(fill=charts.colour("page"), stroke=charts.colour("grid"), cornerRadius=5).encode(**place, tooltip=tips)
