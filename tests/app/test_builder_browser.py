@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -16,16 +13,13 @@ from pathlib import Path
 import fake_install
 import pandas as pd
 import pytest
-from playwright.sync_api import Error, Page, expect, sync_playwright
-from reading import until
+from playwright.sync_api import Browser, Error, Page, expect
+from reading import PATIENCE, serving, until
 from small import small_workspace
 
 from strobe.reports.report import Panel, Report, Section, file_of, load, save
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
-PATIENCE = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -45,35 +39,19 @@ def small(tmp_path_factory: pytest.TempPathFactory, site: Path):
 
 @pytest.fixture(scope="module")
 def address(small, site: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))}
-    child = subprocess.Popen([sys.executable, "-c", START, str(small[0].root), str(port)], env=environment, cwd=site)
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2).close()
-                break
-            except OSError:
-                assert child.poll() is None, "the app ended"
-                time.sleep(0.2)
-        yield f"http://localhost:{port}"
-    finally:
-        child.terminate()
-        child.wait(20)
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
+    with serving(small[0].root, site, {"PYTHONPATH": path}) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
-def page(chromium: str) -> Iterator[Page]:
+def page(browser: Browser) -> Iterator[Page]:
     """A tab that fails when a script of it fails."""
     problems: list[str] = []
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=ARGUMENTS.split())
-        tab = browser.new_page(viewport={"width": 1920, "height": 1300})
-        tab.on("pageerror", lambda error: problems.append(str(error)))
-        yield tab
-        browser.close()
+    tab = browser.new_page(viewport={"width": 1920, "height": 1300})
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    yield tab
+    tab.close()
     assert problems == []
 
 

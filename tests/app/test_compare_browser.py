@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
+from reading import PATIENCE, serving
 from sweep import sweep
 
 from strobe import Workspace
 from strobe.reports.report import Panel, Report, Section, file_of, save
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
-PATIENCE = 25_000
 TABLE = Panel(renderer="run_table", compare="overlay", settings={"sort": "turn"}, width="full")
 CELL = """([row, column]) => { const panel = strobe.board.panels[0], items = [];
   const collect = (group) => { for (const mark of group.items ?? []) for (const item of mark.items ?? [])
@@ -48,30 +40,8 @@ def twelve(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def address(twelve: Workspace) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    child = subprocess.Popen([sys.executable, "-c", START, str(twelve.root), str(port)], env=dict(os.environ))
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2).close()
-                break
-            except OSError:
-                assert child.poll() is None, "the app ended"
-                time.sleep(0.2)
-        yield f"http://localhost:{port}"
-    finally:
-        child.terminate()
-        child.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=chromium, args=ARGUMENTS.split())
-        yield opened
-        opened.close()
+    with serving(twelve.root, twelve.root) as started:
+        yield started
 
 
 @pytest.fixture

@@ -32,13 +32,7 @@ def frame(
     align: Align = "step",
     compare: Compare = "overlay",
 ) -> Frame:
-    """The rows a renderer draws at a cursor (`{"run": ..., "step": ..., "neuron": ...}`).
-
-    The drawn table is cut at run, probe and step (unless the step is in `over`), and at the coordinates in `at` and `follow`; a step without
-    rows gives the latest one not after it. Further consumed tables come whole, and are left out where they are not computed.
-    The rows of a query (`sql`) come as it gives them: `$run` and `$step` in it are the cursor's.
-    With `runs`, the rows of all of them, with the column `aligned`, or of one less another (`compare="difference"`); see `Frame`.
-    """
+    """See `Workspace.frame`."""
     if runs:
         from .compare import frame_of, together
 
@@ -105,7 +99,7 @@ def _beside(workspace: Workspace, name: str, run: Run, cursor: Mapping[str, Any]
 
 
 def stored_settings(workspace: Workspace, name: str, run: str | Run, probe: str = "") -> list[dict[str, Any]]:
-    """The settings with which current results of an analyzer are stored for a run, newest first."""
+    """See `Workspace.stored_settings`."""
     run = workspace.run(run)
     default = workspace.addresses(name, [run], probe)[0]
     folder = default.folder(workspace.store.root).parent
@@ -126,7 +120,7 @@ def _is_current(workspace: Workspace, name: str, run: Run, probe: str, settings:
 
 
 def step_shown(workspace: Workspace, table: str, cursor: Mapping[str, Any]) -> int | None:
-    """The step whose rows `frame` gives at a cursor's step; None for a table without steps."""
+    """See `Workspace.step_shown`."""
     if table == METRICS or cursor.get("step") is None:
         return None
     run = workspace.run(cursor["run"]) if cursor.get("run") else workspace.chosen(None)[0]

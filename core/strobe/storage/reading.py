@@ -35,10 +35,7 @@ def table(
     settings: Mapping[str, Any] | None = None,
     columns: Sequence[str] | None = None,
 ) -> ResultTable:
-    """The rows of an analyzer (default settings unless `settings` selects others), of `metrics`, or of `_failures`; rows of no step always stay.
-
-    A pandas data frame with `.arrow()` and `.polars()`. Raises `StrobeError` naming the command when nothing is stored.
-    """
+    """See `Workspace.table`."""
     chosen = workspace.chosen(runs)
     at = None if steps is None else [steps] if isinstance(steps, int) else list(steps)
     if name == FAILURES:
@@ -66,10 +63,7 @@ def _read(
 
 
 def addresses(workspace: Workspace, name: str, runs: Sequence[Run], probe: str = "", settings: Mapping[str, Any] | None = None) -> list[Address]:
-    """Where the current results of an analyzer lie, one per run (one in all for `scope = "runs"`).
-
-    Of an analyzer that is not installed, or cannot be used, those that were stored last.
-    """
+    """See `Workspace.addresses`."""
     try:
         bound = _bound(workspace, name, settings)
     except (UsageError, PluginError):
@@ -92,12 +86,12 @@ def _usable(workspace: Workspace, name: str) -> bool:
 
 
 def origin(workspace: Workspace, name: str) -> Origin | None:
-    """Who made the stored results of a table, None when there are none."""
+    """See `Workspace.origin`."""
     return origins.stored_origin(workspace.store, name)
 
 
 def spans_runs(workspace: Workspace, table: str) -> bool:
-    """Whether a table is of several runs together. Raises `UsageError` for one that is neither installed nor stored."""
+    """See `Workspace.spans_runs`."""
     if table == METRICS:
         return False
     try:
@@ -114,10 +108,7 @@ def _bound(workspace: Workspace, name: str, settings: Mapping[str, Any] | None) 
 
 
 def schema(workspace: Workspace, name: str, run: str | Run | None = None) -> TableSchema:
-    """The columns of a table, with kinds, units and descriptions: from the analyzer's declaration, stored or not.
-
-    Of an analyzer that is not installed, or cannot be used, as its stored results declare them.
-    """
+    """See `Workspace.schema`."""
     from ..schema import ENGINE_SCHEMA, Column, declared
 
     if name == METRICS:
@@ -134,7 +125,7 @@ def schema(workspace: Workspace, name: str, run: str | Run | None = None) -> Tab
 
 
 def stored(workspace: Workspace) -> list[dict[str, Any]]:
-    """What lies on disk: analyzer, key, run, probe, steps, rows and bytes of every result, and the package that made it; stale ones included."""
+    """See `Workspace.stored`."""
     listing = []
     for a in workspace.store.addresses():
         if a.analyzer != FAILURES:
