@@ -39,8 +39,8 @@ class Plugin(BaseModel):
 
     @classmethod
     def summary(cls) -> str:
-        """The first line of the docstring."""
-        return (cls.__doc__ or "").strip().partition("\n")[0]
+        """The first lines of the docstring, up to the one that ends a sentence: what reports, pictures and listings say of it."""
+        return first_sentence(cls.__doc__ or "")
 
     @classmethod
     def describe(cls, setting: str) -> str:
@@ -48,6 +48,18 @@ class Plugin(BaseModel):
         every plugin of the kind; '' when nothing says it."""
         described = cls.model_fields[setting].description or next((d[setting] for c in cls.__mro__ if setting in (d := _below(c))), "")
         return described or _sentence(cls.__doc__ or "", setting) or cls.common_settings.get(setting, "")
+
+
+def first_sentence(text: str) -> str:
+    """The lines of a text up to the first that ends a sentence, as one; at most its first paragraph."""
+    said: list[str] = []
+    for line in map(str.strip, text.strip().splitlines()):
+        if not line:
+            break
+        said.append(line)
+        if line.endswith((".", "!", "?")):
+            break
+    return " ".join(said)
 
 
 @functools.lru_cache(maxsize=512)

@@ -95,8 +95,7 @@ class Workspace:
         folder = self.root / "runs" / name
         if not (folder / "run.json").is_file():
             known = [f.parent.name for f in self.root.glob("runs/*/run.json")]
-            hint = did_you_mean(name, known) if known else "; the workspace has no runs: `strobe demo`, `strobe train` or `strobe import` makes one"
-            raise UsageError(f"no run {name!r} in {self.root}{hint}")
+            raise UsageError(f"no run {name!r} in {self.root}{did_you_mean(name, known) if known else _without_runs()}")
         return Run(folder, self.registry)
 
     def train(
@@ -384,3 +383,10 @@ class Workspace:
 
 def _made_by(plugin: Plugin) -> tuple[str, str]:
     return plugin.package, plugin.version
+
+
+def _without_runs() -> str:
+    """What to do where there is no run."""
+    if any(Path("runs").glob("*/run.json")):
+        return "; the folder you are in is a workspace: add `--workspace .`"
+    return "; the workspace has no runs: `strobe demo`, `strobe train` or `strobe import` makes one"

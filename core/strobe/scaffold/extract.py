@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import UsageError, did_you_mean
 from ..hookspecs import CATEGORY_OF_HOOK
+from ..plugin import first_sentence
 from .package import Drawn, Extracted
 
 PROVIDED = {"strobe", "__future__"}
@@ -128,7 +129,7 @@ def _text(lines: list[str], node: ast.stmt) -> str:
 
 
 def _summary(cls: ast.ClassDef) -> str:
-    return (ast.get_docstring(cls) or f"The analyzer {cls.name}.").partition("\n")[0]
+    return first_sentence(ast.get_docstring(cls) or f"The analyzer {cls.name}.")
 
 
 def _dependencies(nodes: Iterable[ast.stmt], path: Path) -> tuple[str, ...]:
