@@ -296,6 +296,13 @@ class Workspace:
         """What lies on disk: analyzer, key, run, probe, steps, rows and bytes of every result, and the package that made it; stale ones included."""
         return reading.stored(self)
 
+    def outdated(self) -> list[Address]:
+        """Results that nothing shows any more, because their code, settings or inputs have changed, or their run is gone; never those of an analyzer
+        that cannot be used here. `strobe delete --outdated` takes them away; bundles leave them out. Cost: some ms per result."""
+        from .storage.outdated import outdated
+
+        return outdated(self)
+
     def sql(self, query: str) -> pd.DataFrame:
         """Run SQL over views named after the analyzers (default settings, all runs), and `metrics`, `_failures`, `runs`, `jobs`,
         `results`."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import StrobeError, UsageError, did_you_mean
+from ..storage.outdated import is_outdated
 from .manifest import MANIFEST, README, BundledRun, File, Manifest, unit_of
 from .readme import readme
 
@@ -62,7 +63,7 @@ def _output(output: str | Path, runs: Sequence[Run]) -> Path:
 
 
 def _files(workspace: Workspace, runs: Sequence[Run], without: Collection[str]) -> Iterator[str]:
-    """Paths below the workspace. Tables of several runs come along when they are about no other run."""
+    """Paths below the workspace. Tables of several runs come along when they are about no other run; outdated results stay behind."""
     root, names = workspace.root, {run.name for run in runs}
     for run in runs:
         for file in _below(root, root / "runs" / run.name):
@@ -70,7 +71,8 @@ def _files(workspace: Workspace, runs: Sequence[Run], without: Collection[str]) 
             if not (heavy and "checkpoints" in without):
                 yield file
     for address in () if "results" in without else workspace.store.addresses():
-        if address.run in names or (address.run is None and _about(workspace, address) <= names):
+        concerned = address.run in names or (address.run is None and _about(workspace, address) <= names)
+        if concerned and not is_outdated(workspace, address):
             yield from _below(root, address.folder(workspace.store.root))
     if "reports" not in without:
         yield from _below(root, root / "reports")

@@ -1,4 +1,4 @@
-"""label, delete: what people say about runs, and which of them go."""
+"""label, delete: what people say about runs, and which of them go, or which of their results."""
 
 from __future__ import annotations
 
@@ -38,17 +38,47 @@ def label(
         print_table([{**row, "tags": ", ".join(row["tags"])} for row in said], ["run", "label", "tags", "note", "archived"], "no runs")
 
 
-def delete(root: Path, runs: Sequence[str], yes: bool) -> None:
-    import typer
-
+def delete(root: Path, runs: Sequence[str], outdated: bool, yes: bool) -> None:
     workspace = Workspace(root)
+    if not runs and not outdated:
+        raise UsageError("what shall go? name runs (`strobe runs` lists them), or write --outdated for results that nothing shows any more")
+    if runs:
+        _delete_runs(workspace, runs, yes)
+    if outdated:
+        _delete_outdated(workspace, yes)
+
+
+def _delete_runs(workspace: Workspace, runs: Sequence[str], yes: bool) -> None:
     chosen = [workspace.run(name) for name in dict.fromkeys(runs)]
     for run in chosen:
         labels.refuse_busy(workspace, run)
     rows = [{"run": run.name, **vars(part)} for run in chosen for part in labels.footprint(workspace, run)]
     print_table([*rows, {"run": "in all", **{n: sum(r[n] for r in rows) for n in ("files", "bytes")}}], ["run", "what", "files", "bytes"], "")
-    if not yes and not typer.confirm(f"Delete {', '.join(run.name for run in chosen)}?"):
-        raise UsageError("nothing was deleted; --yes deletes without asking")
+    _confirm(f"Delete {', '.join(run.name for run in chosen)}?", yes)
     for run in chosen:
         labels.delete(workspace, run)
         print(f"{run.name} is deleted")
+
+
+def _delete_outdated(workspace: Workspace, yes: bool) -> None:
+    from ..storage.outdated import bytes_of, delete
+
+    old = workspace.outdated()
+    if not old:
+        print("no result is outdated")
+        return
+    rows: list[dict[str, Any]] = [
+        {"analyzer": a.analyzer, "run": a.run or "(all)", "probe": a.probe, "key": a.key[:16], "bytes": bytes_of(workspace, a)} for a in old
+    ]
+    total = sum(row["bytes"] for row in rows)
+    print_table([*rows, {"analyzer": "in all", "bytes": total}], ["analyzer", "run", "probe", "key", "bytes"], "")
+    _confirm(f"Delete {len(old)} outdated results?", yes)
+    delete(workspace, old)
+    print(f"{len(old)} outdated results are deleted, {total:,} bytes")
+
+
+def _confirm(question: str, yes: bool) -> None:
+    import typer
+
+    if not yes and not typer.confirm(question):
+        raise UsageError("nothing was deleted; --yes deletes without asking")

@@ -67,7 +67,7 @@ def addresses(workspace: Workspace, name: str, runs: Sequence[Run], probe: str =
     try:
         bound = _bound(workspace, name, settings)
     except (UsageError, PluginError):
-        found = [] if settings and _usable(workspace, name) else origins.latest(workspace.store, name, [run.name for run in runs], probe, settings)
+        found = [] if settings and usable(workspace, name) else origins.latest(workspace.store, name, [run.name for run in runs], probe, settings)
         if not found:
             raise
         return found
@@ -76,7 +76,7 @@ def addresses(workspace: Workspace, name: str, runs: Sequence[Run], probe: str =
     return [analysis.address(bound, name, analysis.facts(run, probe, metrics=False)) for run in runs]
 
 
-def _usable(workspace: Workspace, name: str) -> bool:
+def usable(workspace: Workspace, name: str) -> bool:
     """Whether an analyzer is installed and can be loaded."""
     try:
         workspace.registry.analyzer(name)

@@ -87,12 +87,13 @@ def label(
 
 @root.command()
 def delete(
-    run: Annotated[list[str], typer.Argument(metavar="RUN ...", help="Runs to delete, with their results.")],
+    run: Annotated[list[str] | None, typer.Argument(metavar="[RUN ...]", help="Runs to delete, with their results.")] = None,
     workspace: Folder = "",
+    outdated: Annotated[bool, typer.Option("--outdated", help="Results that nothing shows any more: of older code, of runs that are gone.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
 ) -> None:
-    """Delete runs and their results. What goes is listed first."""
-    command("labels", "delete")(workspace_path(workspace), run, yes)
+    """Delete runs and their results, or outdated results. What goes is listed first."""
+    command("labels", "delete")(workspace_path(workspace), run or [], outdated, yes)
 
 
 @root.command()
