@@ -1,4 +1,7 @@
-"""Every built-in renderer, drawn at two steps, small and large, with everything and with nothing."""
+"""Every built-in renderer, drawn at two steps, small and large, with everything and with nothing.
+
+A drawing is made once and looked at by several tests: all that a chart is asked here is asked of the same few pictures.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ from strobe import Frame, Renderer, charts
 
 ROOT = Path(__file__).parents[2]
 RENDERERS = tomllib.loads((ROOT / "entrypoints.toml").read_text("utf-8"))["strobe"]["renderers"]
-SIZES = (7, 31, 113)
+SIZES = (7, 113)
+EARLY, LATE = 100, 3000
 
 
 def _load_tables() -> Any:
@@ -49,6 +53,21 @@ def drawn(name: str, f: Frame, **settings: Any) -> dict[str, Any]:
     return renderer(name)(**settings).render(f).to_dict()
 
 
+@cache
+def picture(name: str, p: int, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The chart without its rows, and the rows by dataset. Shared: look, and change nothing."""
+    return parted(drawn(name, frame(name, p, step)))
+
+
+def parted(chart: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    return {k: v for k, v in chart.items() if k != "datasets"}, chart["datasets"]
+
+
+def same_specification(one: tuple[dict[str, Any], dict[str, Any]], other: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    assert list(one[1]) == list(other[1])
+    assert one[0] == other[0]
+
+
 def axes(spec: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every positional encoding that bears a field, with its definition."""
     if isinstance(spec, dict):
@@ -67,25 +86,21 @@ def axes(spec: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize("p", SIZES)
 @pytest.mark.parametrize("name", RENDERERS)
 def test_specification_is_the_same_at_every_step(name: str, p: int) -> None:
-    early, late = (drawn(name, frame(name, p, step)) for step in (100, 3000))
-    assert list(early.pop("datasets")) == list(late.pop("datasets"))
-    assert early == late
+    same_specification(picture(name, p, EARLY), picture(name, p, LATE))
 
 
 @pytest.mark.parametrize("name", RENDERERS)
 def test_the_same_without_the_tables_that_may_be_missing(name: str) -> None:
-    early, late = (drawn(name, replace(frame(name, 31, step), others={})) for step in (100, 3000))
-    assert list(early.pop("datasets")) == list(late.pop("datasets"))
-    assert early == late
+    early, late = (parted(drawn(name, replace(frame(name, 7, step), others={}))) for step in (EARLY, LATE))
+    same_specification(early, late)
 
 
 @pytest.mark.parametrize("name", RENDERERS)
 def test_specification_holds_no_data_and_no_cursor(name: str) -> None:
-    spec = drawn(name, frame(name, 31, 2000))
-    datasets = spec.pop("datasets")
+    spec, datasets = picture(name, 7, LATE)
     assert any(datasets.values())
     assert "values" not in {key for data in _data(spec) for key in data}
-    assert spec == _without(drawn(name, replace(frame(name, 31, 2000), cursor={})))
+    assert spec == parted(drawn(name, replace(frame(name, 7, LATE), cursor={})))[0]
 
 
 def _data(spec: Any) -> Iterator[dict[str, Any]]:
@@ -98,13 +113,9 @@ def _data(spec: Any) -> Iterator[dict[str, Any]]:
             yield from _data(value)
 
 
-def _without(spec: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in spec.items() if k != "datasets"}
-
-
 @pytest.mark.parametrize("name", RENDERERS)
 def test_axes_have_titles_and_charts_have_alt_text(name: str) -> None:
-    spec = drawn(name, frame(name, 31, 3000))
+    spec, _ = picture(name, 113, LATE)
     assert spec.get("scene", spec)["description"].endswith(".")
     if "scene" in spec:
         return  # of which tests/core/test_scene.py
@@ -129,12 +140,13 @@ def test_nothing_to_draw_is_said(name: str) -> None:
 
 @pytest.mark.parametrize("name", RENDERERS)
 def test_datasets_are_json_without_nan(name: str) -> None:
-    json.dumps(drawn(name, frame(name, 31, 3000)), allow_nan=False)
+    for p in SIZES:
+        json.dumps(picture(name, p, LATE), allow_nan=False)
 
 
 @pytest.mark.parametrize("name", RENDERERS)
 def test_a_click_finds_the_fields_it_picks(name: str) -> None:
-    rows = [row for rows in drawn(name, frame(name, 31, 3000))["datasets"].values() for row in rows]
+    rows = [row for rows in picture(name, 7, LATE)[1].values() for row in rows]
     for pick in renderer(name).picks:
         assert any(pick.field in row for row in rows), pick
 
