@@ -7,6 +7,7 @@ lifts Altair's limit of 5,000 rows: so a chart looks the same in a report, a not
 from __future__ import annotations
 
 from .colours import OTHER, FrequencyColours, categories, frequency_colours
+from .compose import below, beside, layers
 from .data import Dataset, dataset, records
 from .grids import sorted_grid
 from .images import differences, diverging, heatmap, image_rows, of_differences, png_url, ramp, viridis, whole_pixels
@@ -35,6 +36,8 @@ __all__ = [
     "StepScale",
     "ValueAxis",
     "active",
+    "below",
+    "beside",
     "categories",
     "colour",
     "cursor_rows",
@@ -49,6 +52,7 @@ __all__ = [
     "frequency_colours",
     "heatmap",
     "image_rows",
+    "layers",
     "look",
     "note",
     "number",

@@ -18,6 +18,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from .compose import layers
 from .data import dataset
 
 # The 31 anchors between which Vega interpolates its "viridis", so that image and legend agree.
@@ -142,7 +143,7 @@ def heatmap(
         y=_position("y0" if origin == "top" else "y1", y, extent[1], y_ticks, reverse=origin == "top"),
         url=alt.Url("url:N"),
     )
-    return alt.layer(picture, *([ramp(base, domain, legend)] if legend else [])).properties(width=width, height=height)
+    return layers(picture, *([ramp(base, domain, legend)] if legend else []), width=width, height=height)
 
 
 def _position(field: str, title: str, extent: float, ticks: Sequence[float] | None, *, reverse: bool = False) -> Any:

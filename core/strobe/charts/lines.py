@@ -11,6 +11,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from .compose import below
+from .compose import layers as put_together
 from .data import dataset
 from .images import of_differences
 from .steps import StepAxis, cursor_rule, event_rules, thin
@@ -189,10 +191,10 @@ def strip(
     """Layers over steps, with events behind them, the cursor in front and room for labels on the right."""
     behind = event_rules(phases, steps, height=height, labels=top, bands=bands, bottom=bottom)
     front = cursor_rule(cursor or {}, steps, height=height, flag=bottom)
-    chart = alt.layer(*behind, *layers, *front, room(steps.width)).properties(width=steps.width, height=height)
-    return chart.resolve_scale(color="independent", strokeDash="independent", strokeWidth="independent")
+    own = ("color", "strokeDash", "strokeWidth")
+    return put_together(*behind, *layers, *front, room(steps.width), width=steps.width, height=height, independent=own)
 
 
 def strips(*charts: Any, spacing: int = 18) -> Any:
     """Strips of one card, one above the other, on one shared step axis."""
-    return charts[0] if len(charts) == 1 else alt.vconcat(*charts, spacing=spacing).resolve_scale(color="independent", x="independent")
+    return below(*charts, spacing=spacing, independent=("color", "x"))

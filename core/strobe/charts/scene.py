@@ -17,6 +17,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from .compose import layers
 from .data import Records, dataset, records
 from .images import viridis
 from .steps import cursor_rows
@@ -232,9 +233,8 @@ class _Flat:
 
     def chart(self) -> alt.LayerChart:
         drawn = {"line": self._line, "points": self._points}
-        layers = [mark for layer in self.scene["layers"] for mark in drawn[layer["type"]](layer)]
-        chart = alt.layer(*self._box(), *layers).properties(width=self.scene["width"], height=self.scene["height"])
-        return chart.properties(description=self.scene["description"])
+        marks = [mark for layer in self.scene["layers"] for mark in drawn[layer["type"]](layer)]
+        return layers(*self._box(), *marks, width=self.scene["width"], height=self.scene["height"], description=self.scene["description"])
 
     def _seen(self, data: str) -> Records:
         """The rows of a dataset with their place in the picture; null where they have none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -49,17 +50,7 @@ class StepAxis:
 
     def ticks(self, gap: float = 30) -> list[float]:
         """Round steps at least `gap` pixels apart: 0 250 1k 2k 4k 6k 8k 10k 15k 20k 25k and their like at other lengths."""
-        if self.align == "phase":
-            return [at for at in PHASES if self.first <= at <= self.last]
-        unit = 10.0 ** (math.floor(math.log10(max(self.last, -self.first, 1))) - 1)
-        ladder = [10.0**e for e in range(12)] if self.scale == "log" else [unit * r for r in LADDER]
-        wanted = [0, *ladder, *(-t for t in ladder if self.first < 0)]
-        kept: list[float] = []
-        outwards = sorted({float(round(t)) for t in wanted if self.first <= round(t) <= self.last}, key=lambda t: (abs(t), t))
-        for tick in outwards if self.first < 0 else sorted(outwards):
-            if all(abs(self.pixel(tick) - self.pixel(other)) >= gap for other in kept):
-                kept.append(tick)
-        return sorted(kept)
+        return list(_ticks(self, gap))
 
     def x(self, field: str = "step", *, labels: bool = True) -> alt.X:
         """The encoding. `labels=False` for all but the last of several strips that share the axis."""
@@ -72,6 +63,22 @@ class StepAxis:
             return alt.X(f"{field}:Q", scale=scale, axis=alt.Axis(values=self.ticks(), labelExpr=said, title="phase"))
         title = AFTER[self.scale] if self.align == "turn" else TITLES[self.scale]
         return alt.X(f"{field}:Q", scale=scale, axis=alt.Axis(values=self.ticks(), labelExpr=STEP_LABEL, title=title))
+
+
+@lru_cache(maxsize=256)
+def _ticks(axis: StepAxis, gap: float) -> tuple[float, ...]:
+    """Kept, as every layer over steps asks for them."""
+    if axis.align == "phase":
+        return tuple(at for at in PHASES if axis.first <= at <= axis.last)
+    unit = 10.0 ** (math.floor(math.log10(max(axis.last, -axis.first, 1))) - 1)
+    ladder = [10.0**e for e in range(12)] if axis.scale == "log" else [unit * r for r in LADDER]
+    wanted = [0, *ladder, *(-t for t in ladder if axis.first < 0)]
+    outwards = sorted({float(round(t)) for t in wanted if axis.first <= round(t) <= axis.last}, key=lambda t: (abs(t), t))
+    kept: list[float] = []
+    for tick in outwards if axis.first < 0 else sorted(outwards):
+        if all(abs(axis.pixel(tick) - axis.pixel(other)) >= gap for other in kept):
+            kept.append(tick)
+    return tuple(sorted(kept))
 
 
 def step_axis(steps: Iterable[float] = (), *, width: int = WIDTH, scale: StepScale = "sqrt", align: Align = "step") -> StepAxis:
@@ -158,26 +165,25 @@ def event_rules(
     No bands behind stacked areas. Put the layers first, so that the data lie on top.
     """
     events = {name: step for name, step in event_steps(phases).items() if axis.first <= step <= axis.last}
-    layers = _bands(events, axis, height, bottom) if bands else []
+    x = axis.x(labels=bottom)
+    layers = _bands(events, axis, height, x) if bands else []
     rules = dataset("events", [{"step": step, "event": name} for name, step in events.items()])
-    layers.append(
-        alt.Chart(rules).mark_rule(style="event-rule").encode(x=axis.x(labels=bottom), tooltip=[alt.Tooltip("event:N"), alt.Tooltip("step:Q")])
-    )
+    layers.append(alt.Chart(rules).mark_rule(style="event-rule").encode(x=x, tooltip=[alt.Tooltip("event:N"), alt.Tooltip("step:Q")]))
     if labels:
         texts = dataset("event labels", [{"step": p.step, "event": p.event, "side": p.side} for p in place_labels(events, axis)])
         for side, align, dx in (("start", "left", MARGIN), ("end", "right", -MARGIN)):
             text = alt.Chart(texts).transform_filter(f"datum.side == '{side}'").mark_text(style="event-label", align=align, dx=dx)
-            layers.append(text.encode(x=axis.x(labels=bottom), y=alt.YValue(ROW), text=alt.Text("event:N")))
+            layers.append(text.encode(x=x, y=alt.YValue(ROW), text=alt.Text("event:N")))
     return layers
 
 
-def _bands(events: Mapping[str, float], axis: StepAxis, height: int, bottom: bool) -> list[alt.Chart]:
+def _bands(events: Mapping[str, float], axis: StepAxis, height: int, x: alt.X) -> list[alt.Chart]:
     layers = []
     for style, (start, end) in BANDS.items():
         known = all(name is None or name in events for name in (start, end))
         span = [{"step": events[start] if start else axis.first, "until": events[end] if end else axis.last}] if known else []
         band = alt.Chart(dataset(style, [s for s in span if s["until"] > s["step"]])).mark_rect(style=style)
-        layers.append(band.encode(x=axis.x(labels=bottom), x2=alt.X2("until:Q"), y=alt.YValue(0), y2=alt.Y2Value(height)))
+        layers.append(band.encode(x=x, x2=alt.X2("until:Q"), y=alt.YValue(0), y2=alt.Y2Value(height)))
     return layers
 
 

@@ -10,6 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from .compose import layers
 from .data import Dataset, dataset
 from .theme import WIDTH, colour
 
@@ -38,13 +39,15 @@ def _real(value: float) -> str:
 
 def note(text: str, *, width: int = WIDTH, height: int = 60) -> alt.Chart:
     """A chart that says why there is nothing to see."""
-    base = alt.Chart(dataset("note", [{"text": text}])).mark_text(style="annotation", align="left", color=colour("muted"), limit=width)
-    return base.encode(x=alt.XValue(0), y=alt.YValue(height / 2), text=alt.Text("text:N")).properties(width=width, height=height, description=text)
+    base = alt.Chart(dataset("note", [{"text": text}]), width=width, height=height, description=text)
+    words = base.mark_text(style="annotation", align="left", color=colour("muted"), limit=width)
+    return words.encode(x=alt.XValue(0), y=alt.YValue(height / 2), text=alt.Text("text:N"))
 
 
 def described(chart: Any, text: str) -> Any:
-    """The chart with its one-line description (alt text). No numbers that depend on the cursor."""
-    return chart.properties(description=text)
+    """The chart, given its one-line description (alt text). No numbers that depend on the cursor."""
+    chart.description = text
+    return chart
 
 
 def text_grid(rows: pd.DataFrame, *, titles: Mapping[str, str] | None = None, width: int = WIDTH, row_height: int = 20) -> alt.LayerChart:
@@ -60,8 +63,7 @@ def text_grid(rows: pd.DataFrame, *, titles: Mapping[str, str] | None = None, wi
     body = [{**place[c], "y": (i + 1.5) * row_height, "text": text, **pick_of(rows, i)} for c in shown for i, text in enumerate(cells[c])]
     line = alt.Chart(dataset("head rule", [{"y": row_height, "x": 0, "x2": total}])).mark_rule()
     rule = line.encode(x=alt.X("x:Q", scale=None, axis=None), x2=alt.X2("x2:Q"), y=alt.Y("y:Q", scale=None, axis=None))
-    layers = [*_texts(dataset("cells", body), "ink"), *_texts(dataset("head", heads), "muted"), rule]
-    return alt.layer(*layers).properties(width=width, height=row_height)
+    return layers(*_texts(dataset("cells", body), "ink"), *_texts(dataset("head", heads), "muted"), rule, width=width, height=row_height)
 
 
 def numeric(values: pd.Series) -> bool:

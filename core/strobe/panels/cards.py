@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import threading
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 LIGHT = "strobe"
 HASHED = re.compile(r"data-[0-9a-f]{32}")
 """How Altair names data that have no name: by their content, so at every step differently."""
+MOST_VALID = 4096
+_valid: dict[bytes, None] = {}
+"""Digests of specifications that Altair has checked, oldest first."""
 _altair = threading.Lock()  # Altair's theme is one per process, and an app draws for several people at once
 
 
@@ -48,7 +52,7 @@ class Drawing:
     datasets: Mapping[str, list[dict[str, Any]]]
     problem: str = ""
 
-    @property
+    @cached_property
     def signature(self) -> str:
         """The specification as canonical text: equal ones can be shown by swapping rows."""
         return json.dumps(self.spec, sort_keys=True)
@@ -129,8 +133,8 @@ class Card:
         return self.view.at(**{**known, **self.panel.cursor})
 
     def draw(self, cursor: Mapping[str, Any], theme: str = LIGHT, *, validate: bool = True) -> Drawing:
-        """The chart at a cursor, in one of the themes. `validate=False` skips Altair's check, once a chart of the same renderer has passed it."""
-        return drawn(self.who, theme, lambda: parted(self.looking(cursor).chart.to_dict(validate=validate)))
+        """The chart at a cursor, in one of the themes. `validate=False` skips Altair's check; else each specification is checked once."""
+        return drawn(self.who, theme, lambda: _checked(self.looking(cursor).chart, validate))
 
     def as_of(self, cursor: Mapping[str, Any]) -> int | None:
         """The earlier step whose rows are shown because there are none at the cursor's; None when there are, or when all steps are shown.
@@ -191,10 +195,12 @@ def choices(workspace: Workspace, run: str | Run, cards: Iterable[Card]) -> dict
 
 def drawn(who: str, theme: str, draw: Callable[[], Drawing]) -> Drawing:
     """What `draw` makes under a theme; a problem in words when it cannot. `who` is the renderer, for what is its own mistake."""
+    from altair.utils.schemapi import debug_mode
+
     from .. import charts
 
     try:
-        with _altair, charts.use(theme):
+        with _altair, charts.use(theme), debug_mode(False):  # Altair would check every part as it is made, and the whole again
             return draw()
     except StrobeError as e:
         return Drawing({}, {}, str(e))
@@ -202,12 +208,26 @@ def drawn(who: str, theme: str, draw: Callable[[], Drawing]) -> Drawing:
         return Drawing({}, {}, f"{who} failed: {type(e).__name__}: {e}")
 
 
+def _checked(chart: Any, validate: bool) -> Drawing:
+    """A chart as a drawing. Raises Altair's `SchemaValidationError` for a specification that is none; one that has passed is not checked again."""
+    drawing = parted(chart.to_dict(validate=False))
+    digest = hashlib.sha256(drawing.signature.encode()).digest()
+    if validate and digest not in _valid:
+        chart.to_dict()
+        _valid[digest] = None
+        if len(_valid) > MOST_VALID:
+            del _valid[next(iter(_valid))]
+    return drawing
+
+
 def parted(spec: Mapping[str, Any]) -> Drawing:
     """A Vega-Lite specification and its datasets apart; datasets that Altair named by their content are named by their position."""
     datasets = dict(spec.get("datasets", {}))
-    text = json.dumps({k: v for k, v in spec.items() if k != "datasets"})
-    hashed = [name for name in dict.fromkeys(HASHED.findall(text)) if name in datasets]
-    for i, name in enumerate(hashed):
+    rest = {k: v for k, v in spec.items() if k != "datasets"}
+    if not any(map(HASHED.fullmatch, datasets)):
+        return Drawing(rest, datasets)
+    text = json.dumps(rest)
+    for i, name in enumerate(name for name in dict.fromkeys(HASHED.findall(text)) if name in datasets):
         text = text.replace(name, f"data {i}")
         datasets[f"data {i}"] = datasets.pop(name)
     return Drawing(json.loads(text), datasets)

@@ -46,7 +46,7 @@ class AblationBars(Renderer):
         words = base.mark_text(align="left", dx=5).encode(x=x, y=y, text=alt.Text("text:N"))
         full = charts.dataset("full loss", [{"loss": float(max(rows["full_loss"].iloc[0], self.low))}])
         rule = alt.Chart(full).mark_rule(strokeDash=[1.5, 3], color=charts.colour("ink")).encode(x=x)
-        chart = alt.layer(drawn, words, rule).properties(width=self.width, height=alt.Step(self.row_height))
+        chart = charts.layers(drawn, words, rule, width=self.width, height=alt.Step(self.row_height))
         return charts.described(chart, "Loss with each cluster of neurons and each head set to its mean, one bar per part.")
 
 

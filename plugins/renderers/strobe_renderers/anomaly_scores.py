@@ -58,7 +58,7 @@ class AnomalyScores(Renderer):
             names.mark_text(style="annotation", align="left", dx=8).encode(x=alt.XValue(self.width), y=y, text="text:N"),
         ]
         return charts.described(
-            alt.layer(*layers).properties(width=self.width, height=height), "Deviations of each number of the runs from those of their peers."
+            charts.layers(*layers, width=self.width, height=height), "Deviations of each number of the runs from those of their peers."
         )
 
     def _table(self, known: pd.DataFrame) -> pd.DataFrame:

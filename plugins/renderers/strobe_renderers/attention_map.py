@@ -43,7 +43,7 @@ class AttentionMap(Renderer):
             x_ticks=ticks, y_ticks=ticks, name="maps",
         )  # fmt: skip
         words = alt.Chart(chart.data).mark_text(style="annotation", align="right", baseline="top")
-        labelled = alt.layer(chart, words.encode(x=alt.XValue(side), y=alt.YValue(-14), text=alt.Text("text:N"))).properties(width=side, height=side)
+        labelled = charts.layers(chart, words.encode(x=alt.XValue(side), y=alt.YValue(-14), text=alt.Text("text:N")), width=side, height=side)
         return charts.described(
             _faceted(labelled, picture), "Attention weight over all pairs of operands, one map per head and position attended to."
         )

@@ -51,7 +51,7 @@ class CentroidPlanesOverSteps(Renderer):
         share = [alt.Tooltip("share:Q", format=".1%"), alt.Tooltip("axis_ratio:Q", format=".2f")]
         dots = base.mark_circle(size=11).encode(**place, color=colour, tooltip=["class:Q", "frequency:Q", "step:Q", *share])
         names = [f"step {s:,}" for s in chosen]
-        grid = alt.layer(outline, dots).properties(width=self.size, height=self.size)
+        grid = charts.layers(outline, dots, width=self.size, height=self.size)
         faceted = grid.facet(
             row=alt.Row("row:N", title=None, sort=list(dict.fromkeys(points["row"])), header=alt.Header(labelAngle=0, labelAlign="left")),
             column=alt.Column("column:N", title=None, sort=names, header=alt.Header(labelFontSize=11)),

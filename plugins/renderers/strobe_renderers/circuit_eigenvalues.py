@@ -41,7 +41,7 @@ class CircuitEigenvalues(Renderer):
         dots = dots.encode(x=x, y=y, tooltip=["strip:N", alt.Tooltip("real:Q", format=".3~g"), alt.Tooltip("imaginary:Q", format=".3~g")])
         score = alt.Chart(data).transform_filter("datum.score != null").mark_text(align="right", baseline="bottom", color=charts.colour("ink"))
         score = score.encode(x=alt.value(self.size), y=alt.value(-6), text="score:N")
-        drawn = alt.layer(dots, score, data=data).properties(width=self.size, height=self.size)
+        drawn = charts.layers(dots, score, data=data, width=self.size, height=self.size)
         facet = alt.Facet("strip:N", title=None, header=alt.Header(labelAnchor="end", labelFontWeight=600))
         text = f"Eigenvalues of each head's {self.circuit} circuit in the complex plane."
         return charts.described(drawn.facet(facet, columns=self.columns, spacing=30), text)

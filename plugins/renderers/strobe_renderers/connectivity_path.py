@@ -32,5 +32,5 @@ class ConnectivityPath(Renderer):
         words = "barrier: " + ", ".join(f"{r['split']} {charts.number(r['barrier'])} nats" for r in rows)
         text = alt.Chart(charts.dataset("barriers", [{"text": words}])).mark_text(style="annotation", align="right", baseline="bottom")
         label = text.encode(x=alt.XValue(self.width), y=alt.YValue(-9), text=alt.Text("text:N"))
-        layered = alt.layer(chart, label).properties(width=self.width, height=self.height)
+        layered = charts.layers(chart, label, width=self.width, height=self.height)
         return charts.described(layered, "Loss along the straight line between this checkpoint and another run's.")

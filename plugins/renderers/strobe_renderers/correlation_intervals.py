@@ -44,5 +44,5 @@ class CorrelationIntervals(Renderer):
             base.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q", **x), x2="high:Q"),
             base.mark_circle(size=50, opacity=1).encode(x=alt.X("rho:Q", **x), tooltip=tips),
         ]
-        chart = alt.layer(*layers).properties(width=self.width, height=self.row_height * len(table))
+        chart = charts.layers(*layers, width=self.width, height=self.row_height * len(table))
         return charts.described(chart, "Rank correlations of pairs of numbers over runs, with their bootstrap intervals.")

@@ -38,7 +38,7 @@ class CurvatureOverSteps(Renderer):
             ends = {"top": name == parts[0][0], "bottom": name == parts[-1][0]}
             drawn.append(charts.step_lines(rows, lines, steps, values, name=name, **ends, **shared))
         if not len(sharp):
-            drawn[-1] = alt.layer(drawn[-1], _missing(frame, self.height))
+            drawn[-1] = charts.layers(drawn[-1], _missing(frame, self.height))
         text = "Curvature of the loss in random directions, and largest eigenvalue and trace of its Hessian, over training steps."
         return charts.described(charts.strips(*drawn, spacing=26), text)
 

@@ -42,7 +42,7 @@ class DimensionalityDates(Renderer):
             x=steps.x("date"), y=y, fill=fill, tooltip=tips
         )
         layers = [*charts.event_rules(frame.others.get("phases"), steps, height=height), bracket, marks]
-        chart = alt.layer(*layers, *charts.cursor_rule(frame.cursor, steps, height=height)).properties(width=self.width, height=height)
+        chart = charts.layers(*layers, *charts.cursor_rule(frame.cursor, steps, height=height), width=self.width, height=height)
         return charts.described(chart, "Steps at which the participation ratios of weight matrices fall below levels, with the phases.")
 
     def _rows(self, data: pd.DataFrame) -> pd.DataFrame:

@@ -32,11 +32,12 @@ class Distribution(Renderer):
         values = frame.data[x.name].astype("Float64").dropna().to_numpy(dtype=float) if len(frame.data) else np.zeros(0)
         axis = alt.Axis(title=f"{x.name}, {x.unit}" if x.unit and x.unit != "1" else x.name, tickCount=6)
         drawn = self._histogram(values, axis) if self.kind == "histogram" else self._cumulative(values, axis)
-        words = f"{len(values):,} values" + (f", {missing:,} missing" if (missing := len(frame.data) - len(values)) else "")
-        label = alt.Chart(charts.dataset("count", [{"text": words}])).mark_text(style="annotation", align="right", baseline="bottom")
-        chart = alt.layer(drawn, label.encode(x=alt.XValue(self.width), y=alt.YValue(-9), text=alt.Text("text:N")))
+        said = f"{len(values):,} values" + (f", {missing:,} missing" if (missing := len(frame.data) - len(values)) else "")
+        label = alt.Chart(charts.dataset("count", [{"text": said}])).mark_text(style="annotation", align="right", baseline="bottom")
+        words = label.encode(x=alt.XValue(self.width), y=alt.YValue(-9), text=alt.Text("text:N"))
+        chart = charts.layers(drawn, words, width=self.width, height=self.height)
         text = f"{'Histogram' if self.kind == 'histogram' else 'Cumulative distribution'} of {x.description or x.name}."
-        return charts.described(chart.properties(width=self.width, height=self.height), text)
+        return charts.described(chart, text)
 
     def _histogram(self, values: np.ndarray, axis: alt.Axis) -> alt.Chart:
         counts, edges = np.histogram(values, bins=self.bins) if values.size else (np.zeros(0), np.zeros(1))

@@ -41,7 +41,7 @@ class ErrorMap(Renderer):
         chart = charts.heatmap(picture, width=side, height=side, legend=legend, name="map", **axes)
         text = alt.Chart(charts.dataset("range", picture[["text"]])).mark_text(style="annotation", align="right", baseline="bottom")
         words = text.encode(x=alt.XValue(side), y=alt.YValue(-9), text=alt.Text("text:N"))
-        layered = alt.layer(chart, words).properties(width=side, height=side)
+        layered = charts.layers(chart, words, width=side, height=side)
         return charts.described(layered, f"Map of {TITLES[self.show]} over all pairs of operands a and b.")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import altair as alt
 import pandas as pd
 
@@ -57,8 +55,8 @@ class FrequencySpectrum(Renderer):
         )
         title = alt.Chart(charts.dataset(f"name {name}", [{"text": name}])).mark_text(style="direct-label", color=charts.colour("ink"))
         title = title.encode(x=alt.XValue(self.width), y=alt.YValue(self.height / 2), text=alt.Text("text:N"))
-        layered: Any = alt.layer(drawn, text, title, charts.room(self.width)).properties(width=self.width, height=self.height)
-        return layered.resolve_scale(color="independent")
+        shown = (drawn, text, title, charts.room(self.width))
+        return charts.layers(*shown, width=self.width, height=self.height, independent=["color"])
 
     def _x(self, top: int, *, last: bool) -> alt.X:
         every = next(n for n in (1, 2, 5, 10, 20, 50, 100, 500) if top / n <= 12)

@@ -35,7 +35,7 @@ class GroupSpread(Renderer):
             return charts.note("No runs were grouped, or none has these numbers.", width=self.width)
         strips = [self._strip(rows[rows["column"] == c], c, parameter) for c in columns]
         return charts.described(
-            alt.vconcat(*strips, spacing=34), f"Mean, standard deviation and range of numbers of the runs, by {parameter.replace('_', ' ')}."
+            charts.below(*strips, spacing=34), f"Mean, standard deviation and range of numbers of the runs, by {parameter.replace('_', ' ')}."
         )
 
     def _strip(self, rows: pd.DataFrame, column: str, parameter: str) -> alt.LayerChart:
@@ -59,7 +59,7 @@ class GroupSpread(Renderer):
         note = charts.dataset(f"between {column}", [{"text": _between(rows)}])
         words = alt.Chart(note).mark_text(style="annotation", align="right", baseline="bottom", color=charts.colour("muted"))
         text = words.encode(x=alt.XValue(self.width), y=alt.YValue(-5), text="text:N")
-        return alt.layer(whole, middle, dots, kinds, text).properties(width=self.width, height=self.row_height * len(table))
+        return charts.layers(whole, middle, dots, kinds, text, width=self.width, height=self.row_height * len(table))
 
 
 def _telling(data: pd.DataFrame) -> str:

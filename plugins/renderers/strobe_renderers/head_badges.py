@@ -45,7 +45,7 @@ class HeadBadges(Renderer):
         tiles["group"] = [keys.group(int(k)) if pd.notna(k) else charts.OTHER for k in tiles["frequency"]]
         width = TILE * self.columns - 12
         layers = [*_frames(tiles), *_words(tiles, keys), _titles(groups)]
-        drawn = alt.layer(*layers).properties(width=width, height=ROW).resolve_scale(color="independent")
+        drawn = charts.layers(*layers, width=width, height=ROW, independent=["color"])
         return charts.described(
             drawn, "The heads grouped by what they do, each with the share of its attention per operand and the frequency it follows."
         )

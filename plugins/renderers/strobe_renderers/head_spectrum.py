@@ -43,7 +43,7 @@ class HeadSpectrum(Renderer):
         )
         name = base.transform_filter("datum.frequency == 1").mark_text(style="direct-label", color=charts.colour("ink"))
         name = name.encode(x=alt.XValue(self.width), y=alt.YValue(self.height / 2), text=alt.Text("strip:N"))
-        strip = alt.layer(bar, text, name, data=bar.data).properties(width=self.width, height=self.height).resolve_scale(color="independent")
+        strip = charts.layers(bar, text, name, data=bar.data, width=self.width, height=self.height, independent=["color"])
         row = alt.Row("strip:N", title=None, sort=list(dict.fromkeys(bars["strip"])), header=alt.Header(labels=False))
         return charts.described(strip.facet(row=row, spacing=26), "Share of each head's attention map per frequency, one strip per head.")
 

@@ -35,4 +35,4 @@ class HessianDensity(Renderer):
         tooltip = [alt.Tooltip("eigenvalue:Q", format=".4~e"), alt.Tooltip("share:Q", format=".3~e")]
         stems = base.mark_rule(strokeWidth=1.25).encode(x=x, y=y, y2=alt.Y2("floor:Q"))
         dots = base.mark_circle(size=26, opacity=1).encode(x=x, y=y, tooltip=tooltip)
-        return charts.described(alt.layer(stems, dots).properties(width=self.width, height=self.height), "Spectral density of the Hessian.")
+        return charts.described(charts.layers(stems, dots, width=self.width, height=self.height), "Spectral density of the Hessian.")

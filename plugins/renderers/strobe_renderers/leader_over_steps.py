@@ -42,5 +42,5 @@ class LeaderOverSteps(Renderer):
         dots = alt.Chart(charts.dataset("leaders", rows)).mark_circle(color=charts.colour("ink"), clip=True)
         scale = alt.Scale(domain=[0, 1], range=[8, 90])
         tips = [alt.Tooltip("step:Q"), alt.Tooltip("value:Q", title=column.name), alt.Tooltip("weight:Q", title="share", format=".0%")]
-        drawn = alt.layer(stair, dots.encode(x=steps.x(), y=values.y(), size=alt.Size("weight:Q", scale=scale, legend=None), tooltip=tips))
+        drawn = charts.layers(stair, dots.encode(x=steps.x(), y=values.y(), size=alt.Size("weight:Q", scale=scale, legend=None), tooltip=tips))
         return charts.described(drawn, f"{column.description or column.name} over training steps.")

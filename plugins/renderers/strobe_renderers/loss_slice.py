@@ -42,10 +42,10 @@ class LossSlice(Renderer):
         x = alt.X("x0:Q", scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(title="along the first direction", grid=False, tickCount=5))
         y = alt.Y("y0:Q", scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(title="along the second direction", grid=False, tickCount=5))
         tooltip = [alt.Tooltip(f"{name}:Q", format=".3~g") for name in ("alpha", "beta", "loss")]
-        mark = alt.Chart(charts.dataset("map", cells)).mark_rect(stroke=None)
-        chart = mark.encode(x=x, x2=alt.X2("x1:Q"), y=y, y2=alt.Y2("y1:Q"), color=colour, tooltip=tooltip)
         side = min(self.width, 340)
-        return charts.described(chart.properties(width=side, height=side), "Loss over the plane of two random directions through the checkpoint.")
+        mark = alt.Chart(charts.dataset("map", cells), width=side, height=side).mark_rect(stroke=None)
+        chart = mark.encode(x=x, x2=alt.X2("x1:Q"), y=y, y2=alt.Y2("y1:Q"), color=colour, tooltip=tooltip)
+        return charts.described(chart, "Loss over the plane of two random directions through the checkpoint.")
 
 
 def curves(rows: pd.DataFrame, title: str, width: int, height: int) -> alt.LayerChart:
@@ -66,7 +66,7 @@ def curves(rows: pd.DataFrame, title: str, width: int, height: int) -> alt.Layer
         .encode(x=x, y=y, text=alt.Text("series:N"), color=colour)
         for split, dy in (("test", -6), ("train", 6))
     ]
-    return alt.layer(drawn, *named, charts.room(width)).properties(width=width, height=height)
+    return charts.layers(drawn, *named, charts.room(width), width=width, height=height)
 
 
 def _line(alphas: np.ndarray, losses: np.ndarray, split: str) -> pd.DataFrame:

@@ -61,7 +61,7 @@ class NeuronAtlas(Renderer):
         keys = charts.frequency_colours(frame.others.get("key_frequencies"))
         tiles = places.assign(x2=places["x"] + pitch, y2=places["y"] + pitch).merge(shown.drop(columns=["end", "representative"]), on="neuron")
         layers = [self._tiles(tiles, wide, tall), self._lines(tiles, keys, pitch, wide, tall), _count(len(shown), len(known))]
-        whole = alt.layer(chart, *layers).properties(width=wide, height=tall).resolve_scale(color="independent")
+        whole = charts.layers(chart, *layers, width=wide, height=tall, independent=["color"])
         return charts.described(whole, f"Activation maps of neurons as small tiles, ordered by {self.order}.")
 
     def _shown(self, known: pd.DataFrame) -> pd.DataFrame:

@@ -48,7 +48,7 @@ class NeuronClusters(Renderer):
             *([] if charts.of_differences() else [self._labels(rows, keys, k_max, wide, tall)]),
             charts.room(wide),
         ]
-        layered = alt.layer(chart, *layers).properties(width=wide, height=tall).resolve_scale(color="independent", y="independent")
+        layered = charts.layers(chart, *layers, width=wide, height=tall, independent=["color", "y"])
         return charts.described(layered, "Share of each neuron's activation map held by each frequency; neurons sorted by their leading frequency.")
 
     def _ticks(self, k_max: int, tall: int) -> alt.Chart:

@@ -47,7 +47,7 @@ class NeuronMap(Renderer):
         )
         text = alt.Chart(charts.dataset("range", picture[["text"]])).mark_text(style="annotation", align="right", baseline="bottom")
         words = text.encode(x=alt.XValue(side), y=alt.YValue(-9), text=alt.Text("text:N"))
-        drawn = alt.layer(chart, words, _lines(below, side)).properties(width=side, height=side)
+        drawn = charts.layers(chart, words, _lines(below, side), width=side, height=side)
         return charts.described(drawn, "A neuron's activation over all pairs of operands a and b.")
 
     def _chosen(self, frame: Frame) -> tuple[dict[str, Any], list[str]]:

@@ -44,7 +44,7 @@ class PredictorDates(Renderer):
         half = base.mark_circle(size=60, color=ink, opacity=1).encode(x=steps.x("half"), tooltip=tips)
         words = base.mark_text(style="annotation", align="left", dx=8, color=charts.colour("muted")).encode(x=alt.XValue(self.width), text="order:N")
         layers = [*charts.event_rules(phases, steps, height=height), way, bracket, onset, half, words]
-        chart = alt.layer(*layers, *charts.cursor_rule(frame.cursor, steps, height=height)).properties(width=self.width, height=height)
+        chart = charts.layers(*layers, *charts.cursor_rule(frame.cursor, steps, height=height), width=self.width, height=height)
         return charts.described(chart, "Steps at which the spectra of weight matrices change, with the phases.")
 
     def _rows(self, data: pd.DataFrame) -> pd.DataFrame:

@@ -90,7 +90,7 @@ class PrincipalShares(Renderer):
             values = charts.value_axis([0.0, *rows["value"]], f"{name}: share of variance", height=self.height, log=False, zero=True)
             values = charts.ValueAxis(0, values.high, values.title, self.height, format=".0%")
             shared = {"phases": frame.others.get("phases"), "cursor": frame.cursor, "top": i == 0, "bottom": i == len(parts) - 1}
-            strips.append(alt.layer(charts.step_lines(rows, _lines(), steps, values, name=name, **shared), _now(rows, steps, name, frame.cursor)))
+            strips.append(charts.layers(charts.step_lines(rows, _lines(), steps, values, name=name, **shared), _now(rows, steps, name, frame.cursor)))
         text = "Share of variance on the first three principal components of the weights and of the class centroids, over training steps."
         return charts.described(charts.strips(*strips, spacing=26), text)
 
@@ -139,7 +139,7 @@ def _planes(points: np.ndarray, shares: np.ndarray, what: str, size: int, *, cyc
     ring = alt.Scale(domain=[0, 1], range=charts.theme(charts.active())["config"]["range"]["cyclic"])
     tint = alt.Color("phase:Q", scale=ring, legend=None) if cyclic else alt.value(charts.colour("muted"))
     drawn = [_plane(table, x, y, shares, what, size, reach, tint) for x, y in PLANES if y < points.shape[1]]
-    return charts.described(alt.hconcat(*drawn, spacing=16), f"A point per {what} on the principal components of this step.")
+    return charts.described(charts.beside(*drawn, spacing=16), f"A point per {what} on the principal components of this step.")
 
 
 def _plane(table: pd.DataFrame, x: int, y: int, shares: np.ndarray, what: str, size: int, reach: float, tint: Any) -> alt.LayerChart:
@@ -157,7 +157,7 @@ def _plane(table: pd.DataFrame, x: int, y: int, shares: np.ndarray, what: str, s
     text = alt.Chart(charts.dataset(f"shares {x} {y}", [words])).mark_text(
         style="annotation", align="right", baseline="bottom", color=charts.colour("muted")
     )
-    return alt.layer(dots, text.encode(x=alt.XValue(size), y=alt.YValue(-22), text=alt.Text("text:N"))).properties(width=size, height=size)
+    return charts.layers(dots, text.encode(x=alt.XValue(size), y=alt.YValue(-22), text=alt.Text("text:N")), width=size, height=size)
 
 
 def _axis(component: int) -> alt.Axis:

@@ -41,7 +41,7 @@ class RunScatter(Renderer):
         note = charts.dataset("note", [{"text": self._words(frame.others.get("run_correlations"), len(table), len(data))}])
         text = alt.Chart(note).mark_text(style="annotation", align="left", baseline="bottom", color=charts.colour("muted"))
         words = text.encode(x=alt.XValue(0), y=alt.YValue(-26), text=alt.Text("text:N"))
-        chart = alt.layer(dots, ring, words).properties(width=self.size, height=self.size)
+        chart = charts.layers(dots, ring, words, width=self.size, height=self.size)
         return charts.described(chart, f"Scatter plot of {self.y} against {self.x}, one dot per run.")
 
     def _axis(self, values: pd.Series, title: str, channel: str) -> alt.X | alt.Y:

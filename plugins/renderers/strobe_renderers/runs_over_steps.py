@@ -93,7 +93,7 @@ class RunsOverSteps(Renderer):
                 here.mark_rule(style="cursor-rule", clip=True).encode(x=steps.x(labels=bottom)),
             ]
             title = alt.Title(names.get(name, name), anchor="start", fontSize=11)
-            small.append(alt.layer(*layers).properties(width=steps.width, height=values.height, title=title))
+            small.append(charts.layers(*layers, width=steps.width, height=values.height, title=title))
         return alt.concat(*small, columns=self.columns, spacing=10).resolve_scale(color="independent")
 
     def _names(self, frame: Frame) -> dict[str, str]:

@@ -31,7 +31,7 @@ class SamplingChains(Renderer):
         strong = base.mark_line(strokeWidth=1.75).encode(x=x, y=alt.Y("mean:Q", axis=y), detail="chain:N")
         text = alt.Chart(charts.dataset("summary", [{"text": _words(frame.data)}])).mark_text(style="annotation", align="right", baseline="bottom")
         label = text.encode(x=alt.XValue(self.width), y=alt.YValue(-9), text=alt.Text("text:N"))
-        chart = alt.layer(pale, strong, label).properties(width=self.width, height=self.height)
+        chart = charts.layers(pale, strong, label, width=self.width, height=self.height)
         return charts.described(chart, "Losses along the chains of a local learning coefficient, and their running means.")
 
 

@@ -36,7 +36,7 @@ class SharedTrajectoryPlanes(Renderer):
         shares = rows.dropna(subset=["variance_share"]).groupby("component")["variance_share"].first()
         own = str(frame.cursor.get("run"))
         drawn: list[Any] = [self._plane(points, shares, x, y, own, frame) for x, y in PLANES if y in points.columns]
-        return charts.described(alt.hconcat(*drawn, spacing=48), f"Paths of several runs ({self.group}) on common principal components.")
+        return charts.described(charts.beside(*drawn, spacing=48), f"Paths of several runs ({self.group}) on common principal components.")
 
     def _plane(self, points: pd.DataFrame, shares: pd.Series, x: int, y: int, own: str, frame: Frame) -> alt.LayerChart:
         table = pd.DataFrame({"run": points.index.get_level_values("run").astype(str), "step": points.index.get_level_values("step")})
@@ -58,7 +58,7 @@ class SharedTrajectoryPlanes(Renderer):
         found = alt.LookupData(charts.dataset(f"own {name}", table[mine]), key="step", fields=["x", "y"])
         here = alt.Chart(charts.dataset("cursor", charts.cursor_rows(frame.cursor))).transform_lookup(lookup="step", from_=found)
         ring = here.transform_filter("isValid(datum.x)").mark_point(size=130, filled=False, strokeWidth=2.25, color=charts.colour("ink"))
-        return alt.layer(*layers, ring.encode(**place)).properties(width=self.size, height=self.size)
+        return charts.layers(*layers, ring.encode(**place), width=self.size, height=self.size)
 
 
 def _axis(encoding: Any, values: pd.Series, title: str) -> Any:

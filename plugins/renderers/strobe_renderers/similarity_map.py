@@ -37,5 +37,5 @@ class SimilarityMap(Renderer):
         axes = {"extent": (n, n), "x": "checkpoint, in order of steps", "y": "checkpoint, in order of steps"}
         chart = charts.heatmap(picture, width=side, height=side, legend="linear CKA", name="map", **axes)
         text = alt.Chart(charts.dataset("range", picture[["text"]])).mark_text(style="annotation", align="right", baseline="bottom")
-        layered = alt.layer(chart, text.encode(x=alt.XValue(side), y=alt.YValue(-9), text=alt.Text("text:N"))).properties(width=side, height=side)
+        layered = charts.layers(chart, text.encode(x=alt.XValue(side), y=alt.YValue(-9), text=alt.Text("text:N")), width=side, height=side)
         return charts.described(layered, "Map of the similarity of representations between all pairs of checkpoints.")

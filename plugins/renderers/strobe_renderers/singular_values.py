@@ -35,7 +35,7 @@ class SingularValues(Renderer):
         dots = base.transform_filter("datum.dot").mark_circle(size=14, opacity=1, invalid=None)
         said = [alt.Tooltip("parameter:N"), alt.Tooltip("rank:Q"), alt.Tooltip("value:Q", format=".4~g")]
         line = base.mark_line(strokeWidth=1.25, invalid=None)
-        drawn = alt.layer(line, dots.encode(tooltip=said), data=base.data).properties(width=self.size, height=120)
+        drawn = charts.layers(line, dots.encode(tooltip=said), data=base.data, width=self.size, height=120)
         names = list(dict.fromkeys(points["parameter"]))
         facet = alt.Facet("parameter:N", title=None, sort=names, header=alt.Header(labelAnchor="end", labelFontWeight=600))
         return charts.described(drawn.facet(facet, columns=self.columns, spacing=36), "Singular values of weight matrices by rank, logarithmic.")

@@ -30,4 +30,4 @@ class Table(Renderer):
         words = f"{len(shown):,} of {len(scalars):,} rows" if len(shown) < len(scalars) else f"{len(scalars):,} rows"
         count = alt.Chart(charts.dataset("count", [{"text": words}])).mark_text(style="annotation", align="left", baseline="bottom")
         below = count.encode(x=alt.XValue(0), y=alt.YValue(-6), text=alt.Text("text:N"))
-        return charts.described(alt.layer(grid, below), "The rows of a table, scalar columns only.")
+        return charts.described(charts.layers(grid, below), "The rows of a table, scalar columns only.")

@@ -33,7 +33,7 @@ class TrajectoryPlane(Renderer):
         planes = [(1, 2), (1, 3), (2, 3)] if 3 in points.columns else [(1, 2)]
         drawn: list[Any] = [self._plane(points, shares, x, y, frame) for x, y in planes]
         return charts.described(
-            alt.hconcat(*drawn, spacing=20), f"Path of the parameters ({self.group}) on their principal components, coloured by step."
+            charts.beside(*drawn, spacing=20), f"Path of the parameters ({self.group}) on their principal components, coloured by step."
         )
 
     def _plane(self, points: pd.DataFrame, shares: pd.Series, x: int, y: int, frame: Frame) -> alt.LayerChart:
@@ -55,7 +55,7 @@ class TrajectoryPlane(Renderer):
             .encode(**placed)
         )
         layers = [path, dots, self._labels(table, placed, name), ring, self._share(shares, x, y, name)]
-        return alt.layer(*layers).properties(width=self.size, height=self.size)
+        return charts.layers(*layers, width=self.size, height=self.size)
 
     def _axis(self, encoding: Any, table: pd.DataFrame, field: str, title: str) -> Any:
         low, high = float(table[field].min()), float(table[field].max())
