@@ -167,23 +167,23 @@ def served_by(process: int) -> int:
 
 
 def memory(address: str, server: int, run: Run, moves: int) -> None:
-    """Resident memory of the server, before and after moves of the cursor over all steps, each a request for all cards."""
+    """Resident memory of the server after a tenth, a half and all of the moves: over all steps, each round with another neuron, all cards at once."""
     stamp = json.load(urllib.request.urlopen(f"{address}/api/stamp?run={run.name}&report=bench18"))["stamp"]
     cards = ",".join(map(str, range(1, 19)))
     steps, asked = run.steps, f"run={run.name}&report=bench18"
 
     def move(i: int) -> None:
-        place = f"step={steps[i % len(steps)]}&neuron=0&layer=0&head=0&frequency=1"
+        place = f"step={steps[i % len(steps)]}&neuron={i // len(steps)}&layer=0&head=0&frequency=1"
         urllib.request.urlopen(f"{address}/api/frames/{stamp}?{asked}&theme=strobe&cards={cards}&{place}").read()
 
-    for i in range(len(steps)):  # every step once, so that the caches are as full as these steps make them
+    for i in range(len(steps)):  # every step once, so that what all steps share is in the caches
         move(i)
-    before, marks = resident(server), []
+    before, marks = resident(server), dict[int, float]()
     for i in range(moves):
         move(i)
-        if (i + 1) % (moves // 4 or 1) == 0:
-            marks.append(resident(server))
-    print(f"server memory  {before:.0f} MB; after each quarter of {moves} moves: {', '.join(f'{m:.0f}' for m in marks)} MB")
+        if i + 1 in (moves // 10, moves // 2, moves):
+            marks[i + 1] = resident(server)
+    print(f"server memory  {before:.0f} MB; " + ", ".join(f"{m:.0f} MB after {n:,} moves" for n, m in marks.items()))
 
 
 def resident(process: int) -> float:

@@ -90,6 +90,12 @@ def test_one_cursor_moves_runs_that_stand_side_by_side(tab: Page, address: str) 
     tab.evaluate("strobe.store.set({step: 1200})")
     settled(tab, "p7-s1", 1200)
     expect(tab.locator("#card-2 .as-of")).to_have_text("step 1,200 of p11-s1")
+    canvas = tab.locator("#card-3 canvas").first
+    canvas.scroll_into_view_if_needed()
+    at = tab.evaluate("""() => { const { view } = strobe.board.panels[2], [left, top] = view.origin(), pad = view.padding();
+      return { x: left + pad.left + view.scale("x")(700 - strobe.board.cards[2].clocks[""][0][1]), y: top + pad.top + 20 }; }""")
+    canvas.click(position=at)
+    settled(tab, "p7-s1", 800)
     words = tab.locator(".words")
     expect(words).to_contain_text("<b>not</b> this.")
     expect(words.locator("a")).to_have_attribute("href", "?run=p7-s2&report=table")

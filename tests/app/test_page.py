@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from streamlit.testing.v1 import AppTest
 import strobe
 import strobe_app
 from strobe import Workspace
-from strobe.reports.report import Panel, Report, Section, file_of, save
+from strobe.panels.sizes import pixels
+from strobe.reports.report import Panel, PanelGroup, Report, Section, file_of, save
+from strobe_app.panels import width_of
 
 PAGE = Path(strobe_app.__file__).parent / "main.py"
 ANALYZERS = ["weight_norms", "activation_maps", "phases"]
@@ -59,6 +62,24 @@ def test_the_page_shows_the_cards_it_can_and_says_what_the_others_need(page) -> 
     assert "`strobe analyze small -a attention_maps`" in missing
     assert "no renderer 'nothing_like_it'" in unknown
     assert any(f"Strobe {strobe.__version__}" in c.value for c in app.sidebar.caption)
+
+
+def test_text_groups_and_numbered_widths_are_those_of_the_report(page, small) -> None:
+    words = "The *turn* is <b>late</b>: ![x](y.png) [there](?run=small&step=20)"
+    group = PanelGroup(title="Part", panels=[Panel(renderer="neuron_map", width=4)])
+    full = [Panel(renderer="norms_over_steps", width=12), Panel(renderer="norms_over_steps", width=8)]
+    save(Report(title="Words", sections=[Section(title="S", markdown=words, panels=full, groups=[group])]), file_of(small[0], "words"))
+    app = page(report="words")
+    assert not app.exception
+    (text,) = (h.proto.body for h in app.get("html") if "words" in h.proto.body)
+    assert "<em>turn</em> is &lt;b&gt;late" in text
+    assert 'href="?run=small&amp;step=20"' in text
+    assert "<img" not in text
+    assert "**Part**" in [m.value for m in app.markdown]
+    assert [s.value for s in app.subheader] == ["S"]
+    wide, less = (json.loads(spec)["vconcat"][0]["width"] for spec in charts(app)[:2])
+    assert wide - less == pixels(12) - pixels(8)
+    assert [width_of(p) for p in (*full, group.panels[0], Panel(renderer="x"))] == ["stretch", 892, 436, 664]
 
 
 def test_one_slider_over_the_real_steps_moves_every_chart(page) -> None:

@@ -13,10 +13,12 @@ from sweep import STEPS, sweep, turn_of
 from strobe import StrobeError, Workspace, charts
 from strobe.cli import app
 from strobe.errors import UsageError
-from strobe.panels.align import Clock, Shift, clock
+from strobe.panels.align import PHASES, Clock, Shift, clock, read_off
 from strobe.panels.cards import cards_of, resolve
 from strobe.panels.compare import difference
 from strobe.panels.layout import laid_out
+from strobe.panels.moments import events_of
+from strobe.panels.multiples import on_own_axes
 from strobe.reports.markdown import to_html
 from strobe.reports.report import (
     Panel,
@@ -80,6 +82,26 @@ def test_two_runs_stand_at_one_aligned_step() -> None:
     assert Shift(a, b).step(100) == 0, "no run has a step before its first"
 
 
+def test_a_place_on_an_aligned_axis_is_a_step_of_the_pages_run(ws: Workspace) -> None:
+    def clocks(compare, renderer: str = "runs_over_steps", align: str = "turn", **cursor):
+        (card,) = cards(ws, Panel(renderer=renderer, table="metrics", compare=compare, cursor=cursor), runs=["p7-s1", "p11-s2"], align=align)
+        assert card.problem == ""
+        return card
+
+    page, other = (events_of(ws, ws.run(name))["turn"] for name in ("p7-s1", "p11-s2"))
+    assert clocks("overlay").step_of(-100) == pytest.approx(page - 100)
+    assert clocks("overlay", align="step").step_of(700) == 700
+    assert clocks(None, run="p11-s2").step_of(other + 50) == pytest.approx(page + 50)
+    assert clocks("difference", "line_over_steps").step_of(page) == pytest.approx(page)
+    apart = clocks("grid", "loss_curves")
+    assert apart.step_of(300) is None, "each plot has its own"
+    assert {name: read_off(other, points) for name, points in apart.clocks.items()} == pytest.approx({"run_0": other, "run_1": page})
+    phases = clocks("overlay", align="phase")
+    assert [phases.step_of(at) for at in (0, 1, 2)] == pytest.approx([events_of(ws, ws.run("p7-s1"))[e] for e in PHASES])
+    stranger = cards(ws, Panel(renderer="runs_over_steps", table="metrics", compare="overlay"), runs=["p11-s2"], align="turn")[0]
+    assert stranger.clocks is None, "the page's run is not among them"
+
+
 # --- selection -----------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -139,8 +161,31 @@ def test_a_grid_has_a_chart_per_run_on_one_pair_of_axes(ws: Workspace) -> None:
     assert len(chart["concat"]) == 12
     scales = {json.dumps(part["layer"][1]["encoding"]["y"]["scale"], sort_keys=True) for part in chart["concat"]}
     assert len(scales) == 1
-    whole = ws.view("loss_curves", "p7-s1", runs=["p7-s1", "p11-s1"], compare="grid", step=400).chart.to_dict()
-    assert [part["title"]["text"] for part in whole["concat"]] == ["p7-s1", "p11-s1"]
+
+
+def test_a_grid_of_whole_charts_shares_its_axes_or_says_that_it_does_not(ws: Workspace) -> None:
+    def drawn(renderer: str, *runs: str, table: str = "", **slots: str):
+        chart = ws.view(renderer, "p7-s1", table, slots=slots, runs=list(runs), compare="grid", step=400).chart.to_dict()
+        assert [part["title"]["text"] for part in chart["concat"]] == list(runs)
+        return chart
+
+    def spans(part, channel: str):
+        return {json.dumps(layer["encoding"][channel]["scale"]["domain"]) for layer in part["layer"] if "scale" in layer["encoding"].get(channel, {})}
+
+    norms = {"table": "weight_norms", "y": "frobenius"}
+    one = spans(ws.view("line_over_steps", "p7-s1", "weight_norms", slots={"y": "frobenius"}, step=400).chart.to_dict(), "y")
+    grid = drawn("line_over_steps", "p7-s1", "p13-s4", **norms)
+    low, high = (spans(part, "y") for part in grid["concat"])
+    assert low == high != one
+    assert grid["resolve"]["scale"] == {"color": "independent", "x": "shared", "y": "shared"}
+    assert "title" not in grid
+    planes = {"vconcat": [{"mark": "point", "encoding": {"x": {"type": "quantitative", "scale": {"domain": [0, 1]}}}}]}
+    other = json.loads(json.dumps(planes).replace("[0, 1]", "[0, 2]"))
+    chosen = {"hconcat": [{"mark": "point", "encoding": {"y": {"type": "quantitative"}}}]}
+    assert not on_own_axes([planes, planes])
+    assert on_own_axes([planes, other]), "Vega-Lite shares no axes of plots within charts"
+    assert on_own_axes([chosen, chosen]), "it chooses each of them from the rows"
+    assert not on_own_axes([chosen["hconcat"][0]] * 2), "but those of single plots it shares"
 
 
 def test_a_difference_subtracts_what_both_runs_have(ws: Workspace) -> None:

@@ -15,9 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from strobe import Frame, Renderer, charts
+from strobe_renderers.random_walk import random_walk
+from strobe_renderers.trajectory_plane import TrajectoryPlane
 
 ROOT = Path(__file__).parents[2]
 RENDERERS = tomllib.loads((ROOT / "entrypoints.toml").read_text("utf-8"))["strobe"]["renderers"]
@@ -241,6 +245,24 @@ def test_trajectory_ring_follows_the_cursor_dataset_alone() -> None:
     there = drawn("trajectory_plane", frame("trajectory_plane", 31, 2000))["datasets"]
     assert [name for name in here if here[name] != there[name]] == ["cursor"]
     assert here["cursor"] == [{"step": 500, "label": "500"}]
+
+
+def test_the_null_of_the_path_is_a_random_walk_of_its_steps() -> None:
+    f = frame("trajectory_plane", 31, 500)
+    path = f.data[f.data["group"] == "all"].pivot_table(index="step", columns="component", values="coordinate")
+    sets = drawn("trajectory_plane", f)["datasets"]
+    walk = pd.DataFrame(sets["walk of PC1 and PC3"])
+    assert len(walk) == len(path)
+    for axis, component in (("x", 1), ("y", 3)):
+        assert walk[axis].agg(["min", "max"]).tolist() == pytest.approx(path[component].agg(["min", "max"]).tolist())
+    assert [row["text"] for row in sets["name of walk of PC1 and PC3"]] == ["random walk"]
+    assert not [name for name in TrajectoryPlane(ghost=False).render(f).to_dict()["datasets"] if "walk" in name]
+
+
+def test_components_of_a_walk_of_equal_steps_are_cosines() -> None:
+    line = pd.DataFrame({1: np.arange(200.0), 2: 1.0})
+    t = np.pi * (np.arange(200) + 0.5) / 200
+    assert random_walk(line)[1].to_numpy() == pytest.approx(99.5 * (1 - np.cos(t) / np.cos(t[0])), abs=0.2)
 
 
 def test_generic_line_prefers_the_whole_over_its_parts() -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
 from strobe import StrobeError, Workspace
 from strobe.panels.cards import Card, Drawing, Group
+from strobe.panels.sizes import pixels
 from strobe.panels.sources import TYPES, WRITERS, file_name, python_of, rows_of, sql_of
+from strobe.reports.markdown import to_html
+from strobe.reports.model import COLUMNS, Panel
 
 from . import cursor
 from .gallery import Gallery
 
-HALF = 664
-"""Width of a half card, px: a plot with its axis and labels (622 + 2 x 4), and the padding."""
 MANY = 16
 """A section of more cards than this waits until somebody asks for it."""
 PICK = "pick_"
@@ -26,23 +27,37 @@ PICK = "pick_"
 def show(workspace: Workspace, groups: list[Group], looking: Mapping[str, Any], theme: str, gallery: Gallery) -> None:
     """All sections; each card is drawn for itself, and a problem stays in its card."""
     for group in groups:
-        st.subheader(group.title, anchor=False)
-        if group.description:
-            st.markdown(group.description)
+        _words(group)
         if len(group.cards) > MANY and not st.toggle(f"Show {len(group.cards)} charts", key=f"show {group.title}"):
             continue
         for row in rows(group.cards):
             with st.container(horizontal=True, gap="medium"):
                 for card in row:
-                    width = HALF if card.panel.width == "half" else "stretch"
-                    with st.container(border=True, width=width, gap="xsmall", key=f"card-{card.number}"):
+                    with st.container(border=True, width=width_of(card.panel), gap="xsmall", key=f"card-{card.number}"):
                         _card(workspace, card, looking, theme, gallery)
 
 
+def _words(group: Group) -> None:
+    """The heading of a section, or of a group within one, and its text."""
+    if group.level:
+        st.markdown(f"**{group.title}**")
+    else:
+        st.subheader(group.title, anchor=False)
+    if group.description:
+        st.markdown(group.description)
+    if group.markdown:
+        st.html(f'<div class="words">{to_html(group.markdown)}</div>')  # not as Streamlit's own Markdown, which has images and links to anywhere
+
+
+def width_of(panel: Panel) -> int | Literal["stretch"]:
+    """px of a card, or as wide as the page."""
+    return "stretch" if panel.columns == COLUMNS else pixels(panel.columns)
+
+
 def rows(cards: Iterable[Card]) -> list[list[Card]]:
-    """Half cards that follow each other share a row, which breaks where the window ends; a full card has its own."""
+    """Cards that follow each other share a row, which breaks where the window ends; a full card has its own."""
     return [
-        row for full, run in groupby(cards, lambda card: card.panel.width == "full") for row in ([[card] for card in run] if full else [list(run)])
+        row for full, run in groupby(cards, lambda card: card.panel.columns == COLUMNS) for row in ([[card] for card in run] if full else [list(run)])
     ]
 
 
@@ -66,7 +81,7 @@ def _chart(card: Card, drawing: Drawing) -> None:
     moves = {field: to for field, to in fields.items() if to in st.session_state}
     spec, key = for_streamlit(drawing), f"chart-{card.number}"
     if moves and (params := clickable(spec, list(moves))):
-        st.vega_lite_chart(spec, theme=None, width="content", key=key, on_select=lambda: _picked(key, moves), selection_mode=params)
+        st.vega_lite_chart(spec, theme=None, width="content", key=key, on_select=lambda: _picked(card, moves), selection_mode=params)
     else:
         st.vega_lite_chart(spec, theme=None, width="content", key=key)
 
@@ -127,17 +142,17 @@ def _views(spec: Mapping[str, Any], data: Any = None) -> Iterator[dict[str, Any]
         yield spec  # type: ignore[misc]
 
 
-def _picked(key: str, moves: Mapping[str, str]) -> None:
-    """The callback of a click on a mark: its fields become the cursor's coordinates."""
-    selection = st.session_state[key]["selection"]
+def _picked(card: Card, moves: Mapping[str, str]) -> None:
+    """The callback of a click on a mark: its fields become the cursor's coordinates, a step that of the page's run."""
+    selection = st.session_state[f"chart-{card.number}"]["selection"]
     for name, rows in selection.items():
         if str(name).startswith(PICK) and rows:
             for field, to in moves.items():
                 value = rows[0].get(field)
                 if to == "run" and isinstance(value, str):
                     st.session_state["run"] = value
-                elif isinstance(value, (int, float)):
-                    cursor.go(to, int(value))
+                elif isinstance(value, (int, float)) and (place := card.step_of(value) if to == "step" else value) is not None:
+                    cursor.go(to, round(place))
 
 
 def _table(card: Card, looking: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from .grids import sorted_grid
 from .images import differences, diverging, heatmap, image_rows, of_differences, png_url, ramp, viridis, whole_pixels
 from .lines import LOG_LABEL, Line, ValueAxis, end_labels, room, spread, step_lines, strip, strips, value_axis
 from .scene import Line3D, Points3D, Scene3D, project
+from .spans import Spans
 from .steps import Placed, StepAxis, StepScale, cursor_rows, cursor_rule, event_rules, event_steps, place_labels, step_axis, thin
 from .theme import DARK, LABELS, LIGHT, PAPER, WIDTH, active, colour, look, register, style, theme, use
 from .words import described, note, number, text_grid
@@ -32,6 +33,7 @@ __all__ = [
     "Placed",
     "Points3D",
     "Scene3D",
+    "Spans",
     "StepAxis",
     "StepScale",
     "ValueAxis",

@@ -15,6 +15,7 @@ from .compose import below
 from .compose import layers as put_together
 from .data import dataset
 from .images import of_differences
+from .spans import spanned
 from .steps import StepAxis, cursor_rule, event_rules, thin
 from .theme import LABELS, colour, style
 
@@ -84,6 +85,7 @@ def value_axis(values: Any, title: str, *, height: int, log: bool | None = None,
     known = known[np.isfinite(known)]
     if percent:
         return ValueAxis(-1 if of_differences() else 0, 1, title, height, format=PERCENT)
+    known = np.asarray(spanned("value", title, known), dtype=float)
     positive = known[known > 0]
     if log is None:
         log = bool(known.size and (known > 0).all() and positive.max() / positive.min() >= 1000)

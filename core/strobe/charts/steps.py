@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .data import dataset
+from .spans import spanned
 from .theme import WIDTH, look
 
 StepScale = Literal["sqrt", "log", "linear"]
@@ -83,7 +84,7 @@ def _ticks(axis: StepAxis, gap: float) -> tuple[float, ...]:
 
 def step_axis(steps: Iterable[float] = (), *, width: int = WIDTH, scale: StepScale = "sqrt", align: Align = "step") -> StepAxis:
     """The axis that spans `steps`: a run's own, or those of several runs, aligned."""
-    known = [float(s) for s in steps if s is not None and not math.isnan(float(s))]
+    known = list(spanned("step", align, [float(s) for s in steps if s is not None and not math.isnan(float(s))]))
     first, last = (min(known), max(known)) if known else (0.0, 1.0)
     if align == "phase":
         return StepAxis(-1, 3, width, "linear", align)

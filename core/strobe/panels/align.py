@@ -6,7 +6,7 @@ between them; the time before memorising is stretched to -1 .. 0, that after gen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -75,6 +75,17 @@ def clocks(workspace: Workspace, runs: list[Run], align: Align) -> dict[str, Clo
         said = clock(align, events, run.steps[-1] if run.steps else 0)
         found[run.name] = f"{said} (`strobe analyze {run.name} -a phases` finds the events)" if isinstance(said, str) and not events else said
     return found
+
+
+def anchors(given: Clock, wanted: Clock) -> list[tuple[float, float]]:
+    """From steps of the one to steps of the other at the same aligned step, straight between these points and on beyond them."""
+    places = sorted({aligned for clock in (given, wanted) for _, aligned in clock.anchors})
+    return [(float(given.step(a)), float(wanted.step(a))) for a in places]
+
+
+def read_off(at: float, points: Sequence[tuple[float, float]]) -> float:
+    """Where the points of `anchors` lead to from a place. Twin of `stepOf` in the board's `pick.js`."""
+    return float(_between(at, *zip(*points, strict=True)))
 
 
 def _between(x: Any, given: tuple[float, ...], wanted: tuple[float, ...]) -> Any:

@@ -18,11 +18,11 @@ from ..reports.requirements import installed
 from ..runs.run import Run
 from ..storage.sql import named_tables, parameters
 from ..version import __version__
-from .align import Shift
+from .align import Shift, read_off
 from .companions import Companions
 from .compare import pair
 from .layout import laid_out, words
-from .multiples import problem_of
+from .multiples import axis_clocks, problem_of
 from .sizes import fitted
 
 if TYPE_CHECKING:
@@ -93,6 +93,18 @@ class Card:
     def of(self) -> str:
         """The run whose own step it shows, when that is another than the page's."""
         return str(self.panel.cursor["run"]) if self.shift is not None else ""
+
+    @property
+    def clocks(self) -> dict[str, list[tuple[float, float]]] | None:
+        """How a place on its axes over steps is a step of the page's run; see `multiples.axis_clocks`."""
+        return axis_clocks(self.view, self.shift) if self.view else {}
+
+    def step_of(self, place: float) -> float | None:
+        """The step of the page's run at a place on the axes over steps, None where there is no telling: each plot may have another."""
+        clocks = self.clocks
+        if clocks is None or (clocks and "" not in clocks):
+            return None
+        return read_off(place, clocks[""]) if clocks else place
 
     @property
     def at(self) -> tuple[str, ...]:

@@ -63,6 +63,7 @@ def described(card: Card) -> dict[str, Any]:
         "width": card.panel.width if isinstance(card.panel.width, str) else f"w{card.panel.width}",
         "of": card.of,
         "at": list(card.at),
+        "clocks": card.clocks,
         "pinned": "step" in card.panel.cursor,
         "picks": [[pick.field, pick.to or pick.field] for pick in renderer.picks] if renderer else [],
         "narrows": bool(renderer and renderer.narrows),

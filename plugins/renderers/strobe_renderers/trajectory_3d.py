@@ -8,6 +8,8 @@ import pandas as pd
 
 from strobe import Frame, Pick, Renderer, charts, hookimpl
 
+from .random_walk import random_walk
+
 
 class Trajectory3D(Renderer):
     """Checkpoints of a parameter group on principal components 1, 2 and 3, joined in the order of training, dark to light. Drag to turn it.
@@ -36,7 +38,8 @@ class Trajectory3D(Renderer):
         shares = rows.dropna(subset=["variance_share"]).groupby("component")["variance_share"].first()
         dots = charts.Points3D(path, "path", value="step", follow="step", text="label", tooltip=("step", "x", "y", "z"), size=40)
         line = charts.Line3D(path, "path", value="step", width=1.5)
-        walk = charts.Line3D(random_walk(table), "random walk", colour=charts.colour("muted"), width=1, dash=(4, 3), opacity=0.8)
+        null = random_walk(table)[[1, 2, 3]].set_axis([*"xyz"], axis=1)
+        walk = charts.Line3D(null, "random walk", colour=charts.colour("muted"), width=1, dash=(4, 3), opacity=0.8)
         return charts.Scene3D(
             [*([walk] if self.ghost else []), line, dots],
             tuple(f"PC{c}" + (f" ({shares[c]:.1%})" if c in shares else "") for c in (1, 2, 3)),
@@ -47,29 +50,6 @@ class Trajectory3D(Renderer):
             width=self.width,
             height=self.height,
         )
-
-
-def random_walk(table: pd.DataFrame) -> pd.DataFrame:
-    """Columns x, y, z: random walks with the steps of `table` (coordinates [step, component]), on their first three components.
-
-    Steps of a walk in many dimensions are orthogonal, so that <x_i, x_j> is the sum of squared lengths up to the earlier of both, and its components
-    follow from that (Antognini and Sohl-Dickstein 2018: cosines, when all lengths are equal). Lengths are those on the stored components. Each
-    component is turned and stretched to lie over the path's.
-    """
-    own = table.dropna().to_numpy(float)
-    lengths = (np.diff(own, axis=0) ** 2).sum(1)
-    reached = np.concatenate([[0.0], lengths.cumsum()])
-    products = np.minimum(reached[:, None], reached)
-    centred = products - products.mean(0) - products.mean(1)[:, None] + products.mean()
-    waves = np.linalg.eigh(centred)[1][:, ::-1]
-    return pd.DataFrame({axis: _over(own[:, c], waves[:, c]) for c, axis in enumerate("xyz")})
-
-
-def _over(own: np.ndarray, wave: np.ndarray) -> np.ndarray:
-    """The wave with the range of `own`, and the sign with which it follows it best."""
-    sign = -1.0 if (own - own.mean()) @ (wave - wave.mean()) < 0 else 1.0
-    share = (sign * wave - (sign * wave).min()) / (np.ptp(wave) or 1.0)
-    return own.min() + share * np.ptp(own)
 
 
 def _named(path: pd.DataFrame) -> list[str]:

@@ -2,7 +2,7 @@
 import { brushable } from "./brush.js";
 import { Chart } from "./chart.js";
 import { openDoors } from "./doors.js";
-import { picked, pickedNear, stepAt, stepPlots } from "./pick.js";
+import { markNear, picked, plotOf, stepAt, stepOf, stepPlots } from "./pick.js";
 import { sceneClass } from "./scenes.js";
 import { settingsForm } from "./settings.js";
 import { store } from "./store.js";
@@ -150,7 +150,7 @@ export class Panel {
     this.camera ??= {};
     const onPick = (row) => {
       const moved = picked({ datum: row }, this.card.picks);
-      if (moved) store.go(moved);
+      if (moved) this.go(moved, "");
     };
     const scene = new Scene(this.chart, spec, datasets, { camera: this.camera, large: this.renderer === "svg", onPick });
     this.mounted = { view: scene, rows: (name) => scene.datasets[name], swap: (changed) => swapped(scene, changed), close: () => scene.finalize() };
@@ -169,10 +169,17 @@ export class Panel {
   click(event, item) {
     if (item?.datum?.door && store.model.address) return void location.assign(item.datum.door); // the panel behind a cell
     const surface = this.chart.querySelector("canvas, svg");
-    const moved = picked(item, this.card.picks) ?? (this.card.picks.length ? pickedNear(this.view, this.card.picks, event, surface) : null);
-    if (moved) return void store.go(moved);
-    const step = stepAt(this.view, this.plots, event, surface);
-    if (step !== null) store.set({ step }, "pick");
+    const { picks } = this.card;
+    const hit = picked(item, picks) ? item : picks.length ? markNear(this.view, picks, event, surface) : null;
+    if (hit) return void this.go(picked(hit, picks), plotOf(hit));
+    const [step, plot] = stepAt(this.view, this.plots, event, surface) ?? [];
+    if (step !== undefined) this.go({ step }, plot);
+  }
+
+  // Steps of a chart are the page's own unless its runs are aligned: then they are those at which its run stands at the same aligned step.
+  go({ step, ...moved }, plot) {
+    const here = step === undefined ? null : stepOf(step, plot, this.card.clocks);
+    store.go(here === null ? moved : { ...moved, step: here });
   }
 
   say(problem) {

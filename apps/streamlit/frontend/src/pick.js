@@ -23,8 +23,8 @@ export function picked(item, picks) {
   return null;
 }
 
-// The same for the nearest mark that has one, when it is at most `reach` px away: dots and thin bars are hard to hit.
-export function pickedNear(view, picks, event, surface, reach = 8) {
+// The nearest mark that has one, when it is at most `reach` px away: dots and thin bars are hard to hit.
+export function markNear(view, picks, event, surface, reach = 8) {
   const [x, y] = pointer(view, event, surface);
   let best = null;
   let least = reach;
@@ -40,7 +40,7 @@ export function pickedNear(view, picks, event, surface, reach = 8) {
     }
   };
   look(view.scenegraph().root.items, 0, 0);
-  return best && picked(best, picks);
+  return best;
 }
 
 // {coordinate: values} of all marks that touch the rectangle between two pointer events.
@@ -64,7 +64,7 @@ export function marksIn(view, picks, [from, to], surface) {
   return Object.fromEntries(Object.entries(found).map(([name, values]) => [name, [...values]]));
 }
 
-// The step under the pointer, null outside the plots over steps. A little below a plot counts: its axis is there.
+// The place under the pointer on an axis over steps, and the name of its plot; null outside such plots. A little below a plot counts: its axis is there.
 export function stepAt(view, plots, event, surface) {
   const [x, y] = pointer(view, event, surface);
   for (const name of plots) {
@@ -73,9 +73,31 @@ export function stepAt(view, plots, event, surface) {
     const [dx, dy] = [x - group.x, y - group.y];
     if (dx < -4 || dx > group.width + 4 || dy < 0 || dy > group.height + 26) continue;
     const scale = scaleOf(view, name);
-    if (scale?.invert) return scale.invert(Math.max(0, Math.min(group.width, dx)));
+    if (scale?.invert) return [scale.invert(Math.max(0, Math.min(group.width, dx))), name];
   }
   return null;
+}
+
+// The step of the page's run at a place on an axis: straight between the points of the plot's clock, and on beyond them. `clocks` is of the card: null
+// where no place has such a step, {} where the axes are of that run's steps, else points by plot ("" for all). The twin of `strobe.panels.align.read_off`.
+export function stepOf(place, plot, clocks) {
+  if (!clocks) return null;
+  const name = Object.keys(clocks).find((own) => !own || plot === own || plot?.startsWith(`${own}_`));
+  if (name === undefined) return Object.keys(clocks).length ? null : place;
+  const points = clocks[name];
+  const after = points.findIndex(([at]) => at >= place);
+  const i = Math.max(1, after < 0 ? points.length - 1 : after);
+  const [[from, step], [to, next]] = [points[i - 1], points[i]];
+  return step + ((place - from) / (to - from)) * (next - step);
+}
+
+// The name of the plot that a mark is in: "" for the chart itself.
+export function plotOf(item) {
+  for (let group = item?.mark?.group; group; group = group.mark?.group) {
+    const name = group.mark?.name;
+    if (name?.endsWith("_group")) return name.slice(0, -"_group".length);
+  }
+  return "";
 }
 
 // Where the pointer is, in the drawing's own pixels from its origin.
