@@ -16,6 +16,7 @@ from ground import imported, machine, medians, ready
 from strobe import Outputs, Workspace
 from strobe.analysis.plan import Bound, Capture, capture
 from strobe.analysis.work import forward
+from strobe.sites import Tap
 from strobe_analyzers.dominant_frequencies import DominantFrequencies
 from strobe_analyzers.loss_and_accuracy import LossAndAccuracy
 
@@ -39,7 +40,7 @@ def measure(workspace: Workspace, name: str, rounds: int) -> dict[str, float]:
         rows(DominantFrequencies(), "analyze_weights", weights=run.weights(step), context=Context(run.name, step, family))
 
     def structured(step: int) -> None:
-        captured = forward(run, run.weights(step), probe, plan)
+        captured = forward(run, run.weights(step), probe, Tap(plan.wanted))
         rows(LossAndAccuracy(), "analyze_outputs", outputs=Outputs(next(iter(captured.values())), probe.targets, probe.splits))
 
     def plain(step: int) -> None:

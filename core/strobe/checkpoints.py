@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +33,12 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
         return {name: tuple(f.get_slice(name).get_shape()) for name in f.keys()}  # noqa: SIM118 (not a mapping)
 
 
-def read_tensor(path: Path, name: str) -> torch.Tensor:
-    """One tensor, copied into memory that torch allocated: a mapped tensor is aligned differently from file to file, and float32 dot products
-    then differ in the last bit."""
+def read_tensor(path: Path, name: str, copy: Callable[[torch.Tensor], torch.Tensor] | None = None) -> torch.Tensor:
+    """One tensor, copied into memory that torch allocated, or by `copy`: a mapped tensor is aligned differently from file to file, and float32 dot
+    products then differ in the last bit."""
     with _opened(path) as f:
         tensor: torch.Tensor = f.get_tensor(name)
-        return tensor.clone()
+        return tensor.clone() if copy is None else copy(tensor)
 
 
 def read_all(path: Path) -> dict[str, torch.Tensor]:

@@ -129,9 +129,12 @@ class Tap:
         return wanted
 
     def _keep(self, site: str, where: Positions, x: torch.Tensor) -> None:
-        kept = x.clone()  # so that no larger buffer stays alive behind a view
-        self.captured[site, where] = kept
+        self.captured[site, where] = kept = self.copied(site, where, x)
         self.bytes += kept.nbytes
+
+    def copied(self, site: str, where: Positions, x: torch.Tensor) -> torch.Tensor:
+        """A copy, so that no larger buffer stays alive behind a view."""
+        return x.clone()
 
     def _close(self, x: torch.Tensor) -> torch.Tensor:
         if self._stop and len(self._fired) == len(self.wanted):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from ..arguments import Probe
 from ..errors import CheckpointError, StrobeError
-from ..isolation.calls import CallFailed, IsolatedCall, SharedPass
+from ..isolation.calls import CallFailed, IsolatedCall
 from ..isolation.limits import Isolation
+from ..isolation.passes import SharedPass
 from ..isolation.workers import Workers
 from ..registration.registry import Registry
 from ..runs.run import Run
@@ -25,7 +26,7 @@ from .counters import count, counting, landscape
 from .desk import WROTE, Call, Desk, Handed, Task, check_tensors, explained, not_finite
 from .executors import Rescue
 from .hooks import Hooks, hooks
-from .plan import Capture, Cell, capture
+from .plan import Cell, capture
 
 if TYPE_CHECKING:
     import torch
@@ -151,11 +152,14 @@ class _Work:
         try:
             probe = run.probe(self.task.probe)
             plan = capture(self.bound, [c.analyzer for c in cells], run.family.sites(), run.family.read_out)
-            captured = forward(run, weights, probe, plan)
+            isolated = self._isolated(cells)
+            shared = SharedPass(self.bench.workers, plan, isolated, probe) if self.bench.workers is not None and isolated else None
+            captured = forward(run, weights, probe, shared.tap() if shared is not None else Tap(plan.wanted))
         except Exception as e:  # the forward is a family's code, and families are plugins
             return self._fail_all(cells, e)
+        if shared is not None:
+            shared.keep(captured)
         pending = [plan.takes[c.analyzer] for c in cells]
-        shared = SharedPass(self._isolated(cells), plan.takes, captured, probe)
         for i, cell in enumerate(cells):
             given = {site: captured[site, where] for site, where in plan.takes[cell.analyzer].items()}
             self._call(cell, self.desk.on_pass(cell, weights, given, probe), shared)
@@ -228,15 +232,14 @@ class _Work:
             self._fail(cell, e)
 
 
-def forward(run: Run, weights: Weights, probe: Probe, plan: Capture) -> dict[tuple[str, Positions], torch.Tensor]:
-    """The one shared forward: what was asked for, read-only, as (site, positions) -> tensor. Stops after the last needed site."""
+def forward(run: Run, weights: Weights, probe: Probe, tap: Tap) -> dict[tuple[str, Positions], torch.Tensor]:
+    """The one shared forward: what `tap` was to capture, read-only, as (site, positions) -> tensor. Stops after the last needed site."""
     import torch
 
     check_tensors(run, weights)
-    tap = Tap(plan.wanted)
     with torch.inference_mode(), contextlib.suppress(Stop):
         run.family.forward(weights, probe.inputs, tap)
-    if missed := set(plan.wanted) - {site for site, _ in tap.captured}:
+    if missed := set(tap.wanted) - {site for site, _ in tap.captured}:
         raise StrobeError(f"family {run.record.family}: the forward never reached {', '.join(sorted(missed))}, which its sites() lists")
     count("bytes_captured", tap.bytes)
     return tap.captured

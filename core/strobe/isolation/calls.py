@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +10,15 @@ from ..analysis.counters import count_all
 from ..analysis.desk import Call, Task
 from ..errors import StrobeError
 from ..schema import Made
-from ..sites import Positions
 from . import frames, memory
 from .answers import Answer
-from .memory import Arena, Region
+from .memory import Region
 from .orders import Mapped, Order
+from .passes import SharedPass
 from .process import Died, WorkerProcess, size
 from .workers import Workers
 
 if TYPE_CHECKING:
-    import torch
-
-    from ..arguments import Probe
     from ..registration.registry import Plugin
 
 
@@ -31,31 +28,6 @@ class CallFailed(StrobeError):
     def __init__(self, kind: str, message: str, text: str = "", bad: str = "") -> None:
         super().__init__(message)
         self.kind, self.text, self.bad_tensors = kind, text, bad
-
-
-class SharedPass:
-    """What one forward captured and its inputs, copied once into shared memory when the first isolated analyzer asks for it."""
-
-    def __init__(
-        self, names: Sequence[str], takes: Mapping[str, Mapping[str, Positions]], captured: Mapping[Any, torch.Tensor], probe: Probe
-    ) -> None:
-        self.takes, self.probe = takes, probe
-        self._wanted = dict.fromkeys(item for name in names for item in takes[name].items())
-        self._captured = captured
-        self._arena: Arena | None = None
-
-    def arena(self, workers: Workers) -> Arena:
-        if self._arena is None:
-            self._arena = workers.filled({key: self._captured[key] for key in self._wanted})
-        return self._arena
-
-    def probe_region(self, workers: Workers) -> Region:
-        """The inputs: one region for all checkpoints of an analysis."""
-        probe = self.probe
-        if probe.digest not in workers.probes:
-            splits = {("split", name): mask for name, mask in probe.splits.items()}
-            workers.probes[probe.digest] = memory.share({("inputs", ""): probe.inputs, ("targets", ""): probe.targets, **splits})
-        return workers.probes[probe.digest]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,11 +80,11 @@ class IsolatedCall(Call):
             results = Mapped(f"results {order.number}", _put(fds, regions[-1].fd), spans=regions[-1].spans)
             order = replace(order, results=results, upstream=tuple(name for name, _ in tables))
         if self.shared is not None and recipe.bound.needs_forward:
-            arena = self.shared.arena(self.workers)
+            arena = self.shared.arena()
             captured = self._mapped(worker, fds, f"captured {self.workers.arenas}", arena)
             about = (self.shared.probe.name, self.shared.probe.table)
-            probe = self._mapped(worker, fds, f"probe {self.shared.probe.digest}", self.shared.probe_region(self.workers), about)
-            order = replace(order, captured=captured, takes=self.shared.takes[self.name], probe=probe)
+            probe = self._mapped(worker, fds, f"probe {self.shared.probe.digest}", self.shared.probe_region(), about)
+            order = replace(order, captured=captured, takes=self.shared.plan.takes[self.name], probe=probe)
         return order, fds
 
     def _mapped(self, worker: WorkerProcess, fds: list[int], name: str, region: Region, extra: Any = None) -> Mapped:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import functools
 import mmap
 import os
 import warnings
@@ -55,11 +56,14 @@ class Arena(Region):
     @classmethod
     def like(cls, tensors: Mapping[Any, torch.Tensor]) -> Arena:
         """Room for tensors like these. Only who holds this object can write there."""
+        import torch
+
         places, size = _layout(tensors)
         fd = _memory(size)
         arena = cls(fd, places)
         memory = mmap.mmap(fd, os.fstat(fd).st_size)
-        object.__setattr__(arena, "_room", {name: _placed(memory, at) for name, at in places.items()})
+        with torch.inference_mode():  # read-only to those who are given them in this process, as whatever is captured
+            object.__setattr__(arena, "_room", {name: _placed(memory, at) for name, at in places.items()})
         with contextlib.suppress(OSError):  # a kernel before 5.1: then a worker's mapping alone is read-only
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
         return arena
@@ -67,10 +71,19 @@ class Arena(Region):
     def fits(self, tensors: Mapping[Any, torch.Tensor]) -> bool:
         return self.places == _layout(tensors)[0]
 
+    @property
+    def room(self) -> dict[Any, torch.Tensor]:
+        """The tensors that lie here; written to in inference mode."""
+        return self.__dict__["_room"]  # type: ignore[no-any-return]
+
     def fill(self, tensors: Mapping[Any, torch.Tensor]) -> None:
-        room: Mapping[Any, torch.Tensor] = self.__dict__["_room"]
-        for name, tensor in tensors.items():
-            room[name].copy_(tensor)
+        """Copy what does not lie here already."""
+        import torch
+
+        with torch.inference_mode():
+            for name, tensor in tensors.items():
+                if tensor.data_ptr() != self.room[name].data_ptr():
+                    self.room[name].copy_(tensor)
 
 
 def _layout(tensors: Mapping[Any, torch.Tensor]) -> tuple[dict[Any, Placed], int]:
@@ -80,6 +93,13 @@ def _layout(tensors: Mapping[Any, torch.Tensor]) -> tuple[dict[Any, Placed], int
         places[name] = Placed(end, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), _stride(tensor))
         end += -(-tensor.numel() * tensor.element_size() // ALIGNED) * ALIGNED
     return places, end
+
+
+def alike(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether a copy of `b` would be as `a` is: of its dtype and shape, its elements in the same order in memory."""
+    import torch
+
+    return a.dtype == b.dtype and a.shape == b.shape and a.stride() == torch.empty_like(b, device="meta").stride()
 
 
 def share_bytes(blocks: Sequence[Any]) -> Region:
@@ -149,16 +169,20 @@ def _placed(memory: mmap.mmap, at: Placed) -> torch.Tensor:
         return torch.frombuffer(memory, dtype=dtype, count=n, offset=at.offset).as_strided(at.shape, at.stride)
 
 
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def locked(tensor: torch.Tensor) -> torch.Tensor:
     """A copy that nobody can write to, not even through `.numpy()`: who tries ends with a segmentation fault."""
     import torch
 
     if not tensor.numel():
-        return tensor
+        return tensor.clone()
     memory = mmap.mmap(-1, tensor.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     copy = torch.frombuffer(memory, dtype=tensor.dtype, count=tensor.numel()).view(tensor.shape)
     copy.copy_(tensor)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mprotect(ctypes.c_void_p(copy.data_ptr()), ctypes.c_size_t(tensor.nbytes), mmap.PROT_READ):
+    if _libc().mprotect(ctypes.c_void_p(copy.data_ptr()), ctypes.c_size_t(tensor.nbytes), mmap.PROT_READ):
         raise OSError(ctypes.get_errno(), "mprotect")
     return copy

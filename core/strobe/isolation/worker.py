@@ -65,6 +65,8 @@ class _Worker:
         self.connection = connection
         self.pid = os.getpid()
         self.plugins: dict[tuple[str, str], Plugin] = {}
+        self.registry = Registry(())
+        self.runs: dict[Path, Run] = {}
         self.weights: dict[tuple[Path, int, str], Weights] = {}
         self.regions: dict[str, tuple[Any, Any]] = {}
         os.register_at_fork(after_in_child=connection.close)
@@ -137,16 +139,18 @@ class _Worker:
 
     def _import(self, plugins: tuple[Portable, ...]) -> None:
         for coming in plugins:
-            self.plugins.setdefault((coming.kind, coming.name), coming.plugin()).load()
+            key = (coming.kind, coming.name)
+            if key not in self.plugins:
+                self.plugins[key] = self.registry.put(coming.plugin())
+            self.plugins[key].load()
 
     def _call(self, order: Order, fds: list[int], said: _Said) -> None:
         (cell,), task = order.task.cells, order.task
-        registry = Registry(self.plugins.values())
         self._take(order, fds)
         recipe = task.recipes[cell.analyzer]
-        analyzer = recipe.make(registry)
+        analyzer = recipe.make(self.registry)
         with counters.counting() as counted, counters.landscape() if recipe.bound.category == "landscape" else contextlib.nullcontext():
-            handed = self._handed(order, registry)
+            handed = self._handed(order)
             call = Call(cell.analyzer, analyzer, f"analyze_{recipe.bound.category}", handed.arguments(recipe.bound.arguments))
             try:
                 said.made = call()
@@ -155,13 +159,13 @@ class _Worker:
                 known = {} if task.step is None else {"checkpoints_read": 0}  # of a step, the checkpoint is counted where its task is
                 said.counts = {**counted, **known}
 
-    def _handed(self, order: Order, registry: Registry) -> Handed:
+    def _handed(self, order: Order) -> Handed:
         task = replace(order.task, results={order.task.cells[0].analyzer: self._results(order)})
         (cell,) = task.cells
-        runs = [Run(folder, registry) for folder in task.runs]
+        if task.step is None:  # what was read of a run is counted for each of these
+            return Desk(task, [Run(folder, self.registry) for folder in task.runs], self._open).derived(cell)
+        runs = [self._run(folder) for folder in task.runs]
         desk, category = Desk(task, runs, self._open), task.recipes[cell.analyzer].bound.category
-        if task.step is None:
-            return desk.derived(cell)
         weights = self._weights(runs[0], task.step, order.digest)
         if category == "weights":
             return desk.weights(cell, weights.view())
@@ -173,6 +177,12 @@ class _Worker:
         given = {site: captured[site, where] for site, where in order.takes.items()}
         return desk.on_pass(cell, weights.view(), given, self.regions[order.probe.name][1])
 
+    def _run(self, folder: Path) -> Run:
+        """A run as it was when its first checkpoint was in hand."""
+        if folder not in self.runs:
+            self.runs[folder] = Run(folder, self.registry)
+        return self.runs[folder]
+
     def _weights(self, run: Run, step: int, digest: str) -> Weights:
         """The weights of the checkpoint in hand: read once for all calls on it, into memory that none of them can change."""
         key = (run.folder, step, digest)
@@ -183,7 +193,7 @@ class _Worker:
     @staticmethod
     def _open(run: Run, step: int) -> Weights:
         weights, path = run.weights(step), run.path(step)
-        return Weights(names=list(weights), read=lambda name: memory.locked(read_tensor(path, name)), source=weights.source)
+        return Weights(names=list(weights), read=lambda name: read_tensor(path, name, memory.locked), source=weights.source)
 
     # --- what is shared --------------------------------------------------------------------------------------------------------------------
 

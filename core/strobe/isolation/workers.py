@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +95,11 @@ class Workers:
         if answer.spent:
             self._drop(package)
         return answer
+
+    def room(self, keys: Iterable[Any]) -> dict[Any, torch.Tensor]:
+        """Where what a pass captures may be written at once: as the arena of the checkpoint before has it, when it is for the same keys."""
+        arena = self._arena
+        return arena.room if arena is not None and [*arena.places] == [*keys] else {}
 
     def filled(self, tensors: Mapping[Any, torch.Tensor]) -> Arena:
         """These tensors in shared memory: the same for every checkpoint, as long as they are of the same shapes."""

@@ -84,7 +84,7 @@ def _arguments(cls: type[Any], hook: str, who: str, specs: type[Any]) -> tuple[s
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(specs)
     try:
-        manager.register(_Probe(cls), name=cls.__qualname__)
+        manager.register(_alone(cls, hook), name=cls.__qualname__)
     except pluggy.PluginValidationError as e:
         unknown = [a for a in list(inspect.signature(method).parameters)[1:] if a not in known]
         hints = "; ".join(f"{a!r} is not an argument of {hook}{did_you_mean(a, known)}" for a in unknown)
@@ -96,11 +96,9 @@ def _arguments(cls: type[Any], hook: str, who: str, specs: type[Any]) -> tuple[s
     return asked
 
 
-class _Probe:
-    """Stands for an instance when pluggy looks for hooks: registering must not construct a plugin."""
-
-    def __new__(cls, plugin: type[Any]) -> Any:
-        return plugin.model_construct()
+def _alone(cls: type[Any], hook: str) -> Any:
+    """Stands for an instance when pluggy looks for hooks: registering must not construct a plugin, nor look at the hundred attributes of a model."""
+    return type(cls.__name__, (), {hook: getattr(cls, hook)})()
 
 
 def _check_row(cls: type[Analyzer], category: str, who: str) -> None:
