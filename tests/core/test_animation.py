@@ -20,8 +20,10 @@ from small import STEPS, small_workspace
 
 from strobe import Frame, Number, Renderer, charts
 from strobe.errors import StrobeError, UsageError
-from strobe.export import animation, frames, movies, write_report
+from strobe.export import animation, frames, movies, painter, painters, write_report
+from strobe.export.compose import Reel
 from strobe.export.sweep import Domains, Pace
+from strobe.panels.screen import colours
 from strobe.reports.report import Panel, Report, Section
 
 TABLES = ["weight_norms", "neuron_frequency", "activation_maps", "phases"]
@@ -95,7 +97,7 @@ def test_what_a_loop_says(small, tmp_path: Path) -> None:
     Image.new("RGB", (4, 4), "red").save(frame)
     label = animation.Label("t", "d", {})
     for loop, expected in ((0, 0), (1, None), (3, 2)):
-        movies.write_gif([frame, frame], [50, 50], tmp_path / "x.gif", loop, "#ffffff", label)
+        movies.write_gif(Reel([frame, frame], "#ffffff"), [50, 50], tmp_path / "x.gif", loop, label)
         with Image.open(tmp_path / "x.gif") as image:
             assert image.info.get("loop") == expected
             assert image.info["duration"] == 100  # nothing changed: one picture for the time of both
@@ -131,12 +133,12 @@ def test_a_killed_job_goes_on_from_its_frames_and_makes_the_same_film(small, tmp
     )
     script = (
         "import sys, os, signal\n"
-        "from strobe import Workspace\nfrom strobe.export import frames, write_report\nfrom strobe.reports.report import Report\n"
-        "paint, done = frames.Painter.paint, []\n"
+        "from strobe import Workspace\nfrom strobe.export import painter, write_report\nfrom strobe.reports.report import Report\n"
+        "paint, done = painter.Painter.paint, []\n"
         "def dying(self, i):\n"
         "    if len(done) == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    paint(self, i); done.append(i)\n"
-        "frames.Painter.paint = dying\n"
+        "painter.Painter.paint = dying\n"
         "w = Workspace(sys.argv[1])\n"
         "shown, values = Report.model_validate_json(sys.argv[2]), [0, 1, 2, 3, 4, 5]\n"
         "write_report(w, shown, 'small', sys.argv[3], over='neuron', values=values, scale=0.5, processes=0)\n"
@@ -151,8 +153,8 @@ def test_a_killed_job_goes_on_from_its_frames_and_makes_the_same_film(small, tmp
 
     painted: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        paint = frames.Painter.paint
-        patch.setattr(frames.Painter, "paint", lambda self, i: (painted.append(i), paint(self, i)))
+        paint = painter.Painter.paint
+        patch.setattr(painter.Painter, "paint", lambda self, i: (painted.append(i), paint(self, i)))
         patch.setattr(animation._Drawer, "frame", lambda self, i: pytest.fail("drawn again"))
         again = write_report(workspace, shown, run, tmp_path / "again.gif", over="neuron", values=values, scale=0.5, processes=0)
     assert painted == [3, 4, 5]
@@ -161,9 +163,14 @@ def test_a_killed_job_goes_on_from_its_frames_and_makes_the_same_film(small, tmp
 
 
 def test_a_process_that_dies_is_named_and_what_is_done_stays(tmp_path: Path) -> None:
-    frames.write_json(tmp_path / frames.PLAN, {"size": {"width": None, "scale": 1.0}})
-    with pytest.raises(StrobeError, match=r"the process that draws frame 0 ended: .*drawing-00000\.json.*goes on"):
-        frames.paint_all(tmp_path, [0], 1, lambda i: None)
+    problem = {"spec": {}, "datasets": {}, "problem": "nothing to draw"}
+    words = {"title": "", "how": "", "notes": [], "number": None, "full": False, "domains": Domains().to_json()}
+    plan = {"title": "", "blocks": [{"title": "", "panels": 1}], "panels": [words], "footer": [], "columns": 1, "framed": False, "margin": 12}
+    look = {"colours": colours("strobe"), "size": {"width": None, "scale": 1.0}, "frames": 2, "moving": [[]]}
+    frames.write_json(tmp_path / frames.PLAN, {**plan, **look})
+    frames.write_json(frames.drawing_file(tmp_path, 0), {"lines": [], "panels": [problem]})
+    with pytest.raises(StrobeError, match=r"the process that draws frame 1 ended: .*drawing-00001\.json.*goes on"):
+        painters.paint_all(tmp_path, [1], 1, lambda i: None)
 
 
 # --- axes --------------------------------------------------------------------------------------------------------------------------------------
@@ -177,8 +184,9 @@ def test_axes_hold_all_frames(small, tmp_path: Path, monkeypatch: pytest.MonkeyP
     view = workspace.view(Growing(), "small", "weight_norms")
     view.animate(tmp_path / "x.gif", scale=1, values=[10, 20, 30], processes=0)
     (folder,) = (f for f in (workspace.root / animation.FOLDER).iterdir() if len(list(f.glob("frame-*"))) == 3)
+    reel = Reel([frames.frame_file(folder, i) for i in range(3)], "#ffffff", folder / frames.PAGE)
     for i, step in enumerate((10, 20, 30)):
-        pixels = np.asarray(Image.open(folder / f"frame-{i:05d}.png").convert("RGB")).astype(int)
+        pixels = np.asarray(reel.picture(i, reel.size())).astype(int)
         heights[step] = int((np.abs(pixels - [0xAA, 0, 0]).sum(axis=2) < 30).any(axis=1).sum())
     monkeypatch.undo()
     animation.shutil.rmtree(folder)

@@ -7,7 +7,6 @@ when the file is written.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -21,9 +20,11 @@ from ..panels.film import moved, only_the_cursor_moves
 from ..panels.moments import events_of
 from ..panels.screen import colours, places
 from ..version import __version__
-from .frames import PLAN, drawing_file, frame_file, paint_all, write_json
+from .compose import Reel
+from .frames import PAGE, PLAN, apart, drawing_file, frame_file, moving, read_json, write_json
 from .labels import Label, label_of, place_lines
 from .movies import ENCODERS, check_mp4
+from .painters import paint_all
 from .pictures import PAPER, chosen, restyled
 from .places import completed
 from .sizes import Size, size_of
@@ -161,14 +162,17 @@ def _made(film: Film, path: Path, pace: Pace, progress: Tick | None, processes: 
     count = len(film.cursors)
     meter = _Meter(progress, 2 * count)
     domains = _draw_all(film, folder, meter)
-    write_json(folder / PLAN, _plan(film, domains))
+    first = read_json(drawing_file(folder, 0))
+    changing = moving((read_json(drawing_file(folder, i)) for i in range(count)), first)
+    write_json(folder / PLAN, {**_plan(film, domains), "frames": count, "moving": changing})
     missing = [i for i in range(count) if not frame_file(folder, i).is_file()]
     meter.skip(count - len(missing))
-    paint_all(folder, missing, _processes(processes, len(missing)), lambda i: meter())
+    paint_all(folder, missing, processes, lambda i: meter())
     temporary = path.with_name(f".{path.name}.part")
-    frames = [frame_file(folder, i) for i in range(count)]
+    background = colours(film.theme)["page" if film.framed else "card"]
+    reel = Reel([frame_file(folder, i) for i in range(count)], background, folder / PAGE)
     try:
-        encode(frames, pace.durations(count), temporary, pace.loop, colours(film.theme)["page" if film.framed else "card"], _label(film))
+        encode(reel, pace.durations(count), temporary, pace.loop, _label(film))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -193,14 +197,6 @@ class _Meter:
             self.progress(self.done, self.total)
 
 
-def _processes(given: int | None, frames: int) -> int:
-    """How many processes: one per core, none for so few frames that starting one takes longer."""
-    if given is not None:
-        return given
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores if frames > 4 and cores > 1 else 0
-
-
 def _key(film: Film) -> str:
     """A digest of everything that the frames depend on."""
     from ..analysis.plan import fingerprint
@@ -220,13 +216,16 @@ def _draw_all(film: Film, folder: Path, meter: _Meter) -> list[Domains]:
     """Have every frame drawn as rows, and see what its axes must hold. Frames that lie there are read instead."""
     domains = [Domains() for _ in film.cards]
     drawer = _Drawer(film)
+    first: dict[str, Any] | None = None
     for i in range(len(film.cursors)):
         file = drawing_file(folder, i)
         if not file.is_file():
-            write_json(file, drawer.frame(i))
-        content = json.loads(file.read_bytes())
-        for known, panel in zip(domains, content["panels"], strict=True):
-            known.see(panel["spec"], panel["datasets"])
+            shown = drawer.frame(i)
+            write_json(file, shown if first is None else apart(shown, first))
+        content = read_json(file)
+        first = first or content
+        for known, panel, before in zip(domains, content["panels"], first["panels"], strict=True):
+            known.see(before["spec"] if panel["spec"] is None else panel["spec"], panel["datasets"])
         meter()
     return domains
 

@@ -10,96 +10,100 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import StrobeError
+from .compose import Pixels, Reel
 from .labels import Label
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
+CLEAR = 255
+"""The place in a GIF's palette that shows what was there before."""
 SAMPLES = 5
 """Frames that the colours of a GIF are taken from: first, last and between."""
 EXACT = 128
 """Colours of a GIF that are taken as they are, the most frequent ones: backgrounds, text, lines, cells of a map. The rest are averages."""
 
 
-def extent(frames: Sequence[Path]) -> tuple[int, int]:
-    """Width and height that hold every frame: tables grow, axes do not."""
-    from PIL import Image
-
-    sizes = []
-    for frame in frames:
-        with Image.open(frame) as image:
-            sizes.append(image.size)
-    return max(w for w, _ in sizes), max(h for _, h in sizes)
-
-
-def opened(frames: Sequence[Path], size: tuple[int, int], background: str) -> Iterator[Image]:
-    """Each frame as RGB, on a canvas of one size."""
-    from PIL import Image
-
-    for frame in frames:
-        with Image.open(frame) as image:
-            canvas = Image.new("RGB", size, background)
-            canvas.paste(image.convert("RGB"))
-        yield canvas
-
-
 # --- GIF ---------------------------------------------------------------------------------------------------------------------------------------
 
 
-def write_gif(frames: Sequence[Path], durations: Sequence[int], output: Path, loop: int, background: str, label: Label) -> None:
+def write_gif(reel: Reel, durations: Sequence[int], output: Path, loop: int, label: Label) -> None:
     """A GIF of one palette for all frames, each holding only what has changed. Pillow's own writer keeps every frame in memory."""
-    from PIL import ImageChops
-
-    size = extent(frames)
-    palette = Palette(_colours(frames, size, background))
+    size = reel.size()
+    palette = Palette(_colours(reel, size))
     with output.open("wb") as file:
-        before: Image | None = None
         file.write(_header(palette, size, loop, label))
         held, block = 0, b""
-        for canvas, duration in zip(opened(frames, size, background), durations, strict=True):
-            image = palette.apply(canvas)
-            box = (0, 0, *size) if before is None else ImageChops.difference(image, before).getbbox()
-            if box is None:
+        for change, duration in zip(_changes(reel, size, palette), durations, strict=True):
+            if change is None:
                 held += duration
                 continue
             file.write(_timed(block, held))
-            block, held, before = _block(image.crop(box), box), duration, image
+            block, held = change, duration
         file.write(_timed(block, held))
         file.write(b";")
 
 
+def _changes(reel: Reel, size: tuple[int, int], palette: Palette) -> Iterator[bytes | None]:
+    """Of each frame the rectangle in which it differs from the one before, what is the same in it left transparent; None: nothing differs."""
+    from PIL import Image
+
+    shown = np.full((size[1], size[0]), CLEAR, dtype=np.uint8)
+    before: list[Pixels] | None = None
+    for i in range(len(reel)):
+        now = reel.changed(i)
+        left, top, right, bottom = (0, 0, *size) if now is None or before is None else _hull([*now, *before], size)
+        new = palette.apply(reel.picture(i, size).crop((left, top, right, bottom)))
+        old = shown[top:bottom, left:right]
+        differs = new != old
+        rows, columns = (differs.any(axis=axis).nonzero()[0].tolist() for axis in (1, 0))
+        before = now
+        if not rows:
+            yield None
+            continue
+        y, x = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        yield _block(Image.fromarray(np.where(differs, new, CLEAR)[y, x].astype(np.uint8)), (left + x.start, top + y.start))
+        old[:] = new
+
+
+def _hull(boxes: Sequence[Pixels], size: tuple[int, int]) -> Pixels:
+    if not boxes:
+        return 0, 0, 1, 1
+    return min(b[0] for b in boxes), min(b[1] for b in boxes), min(max(b[2] for b in boxes), size[0]), min(max(b[3] for b in boxes), size[1])
+
+
 class Palette:
-    """256 colours, and which of them is nearest to any other: exactly, where Pillow's own search is a few levels off."""
+    """255 colours and nothing, and which of them is nearest to any other: exactly, where Pillow's own search is a few levels off."""
 
     def __init__(self, colours: Sequence[int]) -> None:
         self.bytes = bytes(colours) + bytes(768 - len(colours))
-        self.colours = np.frombuffer(self.bytes, dtype=np.uint8).reshape(256, 3).astype(np.int32)
+        self.colours = np.frombuffer(self.bytes, dtype=np.uint8).reshape(256, 3)[:CLEAR].astype(np.int32)
         self.nearest = np.full(1 << 24, -1, dtype=np.int16)  # colour -> its place in the palette, -1 until it is asked for
 
-    def apply(self, image: Image) -> Image:
-        """The picture as places in the palette, mode L: Pillow writes these without a palette of their own."""
-        from PIL import Image as pillow
-
+    def apply(self, image: Image) -> NDArray[np.uint8]:
+        """The picture as places in the palette."""
         pixels = np.asarray(image, dtype=np.int32)
         packed = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
         for colour in np.unique(packed[self.nearest[packed] < 0]):
             apart = self.colours - [colour >> 16, colour >> 8 & 255, colour & 255]
             self.nearest[colour] = int((apart**2).sum(axis=1).argmin())
-        return pillow.fromarray(self.nearest[packed].astype(np.uint8))
+        places: NDArray[np.uint8] = self.nearest[packed].astype(np.uint8)
+        return places
 
 
-def _colours(frames: Sequence[Path], size: tuple[int, int], background: str) -> list[int]:
+def _colours(reel: Reel, size: tuple[int, int]) -> list[int]:
     """Red, green and blue of each colour of the palette."""
     from PIL import Image
 
-    chosen = sorted({round(i * (len(frames) - 1) / (SAMPLES - 1)) for i in range(SAMPLES)})
+    chosen = sorted({round(i * (len(reel) - 1) / (SAMPLES - 1)) for i in range(SAMPLES)})
     strip = Image.new("RGB", (size[0], size[1] * len(chosen)))
-    for row, image in enumerate(opened([frames[i] for i in chosen], size, background)):
-        strip.paste(image, (0, row * size[1]))
+    for row, i in enumerate(chosen):
+        strip.paste(reel.picture(i, size), (0, row * size[1]))
     counted = sorted(strip.getcolors(strip.width * strip.height) or [], reverse=True)
     exact: list[Any] = [colour for _, colour in counted[:EXACT]]
-    rest = strip.quantize(256 - EXACT, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).getpalette() or []
-    return [*(channel for colour in exact for channel in colour), *rest][:768]
+    rest = strip.quantize(CLEAR - EXACT, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).getpalette() or []
+    return [*(channel for colour in exact for channel in colour), *rest][: 3 * CLEAR]
 
 
 def _header(palette: Palette, size: tuple[int, int], loop: int, label: Label) -> bytes:
@@ -113,11 +117,11 @@ def _comment(text: str) -> bytes:
     return b"!\xfe" + b"".join(bytes([len(part)]) + part for i in range(0, len(data), 255) if (part := data[i : i + 255])) + b"\x00"
 
 
-def _block(image: Image, box: tuple[int, int, int, int]) -> bytes:
-    """A picture within the screen, without a palette of its own: what Pillow writes for it, less its header."""
+def _block(image: Image, at: tuple[int, int]) -> bytes:
+    """A picture within the screen, mode L, without a palette of its own: what Pillow writes for it, less its header."""
     from PIL import GifImagePlugin
 
-    parts = GifImagePlugin.getdata(image, offset=box[:2], include_color_table=False)
+    parts = GifImagePlugin.getdata(image, offset=at, include_color_table=False)
     return b"".join(parts)
 
 
@@ -125,56 +129,56 @@ def _timed(block: bytes, milliseconds: int) -> bytes:
     """A picture with the time for which it stands, in hundredths of a second: browsers slow down what is shorter than two."""
     if not block:
         return b""
-    return b"!\xf9\x04\x04" + min(max(round(milliseconds / 10), 2), 65535).to_bytes(2, "little") + b"\x00\x00" + block
+    return b"!\xf9\x04\x05" + min(max(round(milliseconds / 10), 2), 65535).to_bytes(2, "little") + bytes([CLEAR, 0]) + block
 
 
 # --- WebP --------------------------------------------------------------------------------------------------------------------------------------
 
 
-def write_webp(frames: Sequence[Path], durations: Sequence[int], output: Path, loop: int, background: str, label: Label) -> None:
+def write_webp(reel: Reel, durations: Sequence[int], output: Path, loop: int, label: Label) -> None:
     """A lossless WebP; the label is its XMP."""
     from PIL import Image
 
     from .sheet import escaped
 
-    size = extent(frames)
+    size = reel.size()
 
-    class Reel(Image.Image):
+    class Loaded(Image.Image):
         """All frames as one picture that is loaded when it is looked at: a list of them would stay in memory."""
 
-        n_frames = len(frames)
+        n_frames = len(reel)
         is_animated = True
         at = -1
 
         def seek(self, frame: int) -> None:
             if frame != self.at:
-                shown = next(opened([frames[frame]], size, background))
+                shown = reel.picture(frame, size)
                 self.im, self._mode, self._size, self.at = shown.im, shown.mode, shown.size, frame
 
         def tell(self) -> int:
             return self.at
 
-    reel = Reel()
-    reel.seek(0)
+    film = Loaded()
+    film.seek(0)
     said = f"{escaped(label.title)}: {escaped(label.description)}"
     xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description>{said}</dc:description><dc:source>{escaped(label.json)}</dc:source></rdf:Description></rdf:RDF></x:xmpmeta>'
     buffer = io.BytesIO()
     options: dict[str, Any] = {"lossless": True, "quality": 60, "method": 3, "minimize_size": False}
-    reel.save(buffer, "WEBP", save_all=True, duration=list(durations), loop=loop, xmp=xmp.encode(), **options)
+    film.save(buffer, "WEBP", save_all=True, duration=list(durations), loop=loop, xmp=xmp.encode(), **options)
     output.write_bytes(buffer.getbuffer())
 
 
 # --- MP4 ---------------------------------------------------------------------------------------------------------------------------------------
 
 
-def write_mp4(frames: Sequence[Path], durations: Sequence[int], output: Path, loop: int, background: str, label: Label) -> None:
+def write_mp4(reel: Reel, durations: Sequence[int], output: Path, loop: int, label: Label) -> None:
     """H.264 that players and browsers open, each frame for its own time. `loop` is the player's business."""
     check_mp4()
     from fractions import Fraction
 
     import av
 
-    width, height = extent(frames)
+    width, height = reel.size()
     size = (width + width % 2, height + height % 2)  # the format halves the resolution of colour
     with av.open(str(output), "w", format="mp4", options={"movflags": "faststart+use_metadata_tags"}) as container:
         container.metadata.update({"title": label.title, "comment": label.description, "description": label.json})
@@ -182,8 +186,9 @@ def write_mp4(frames: Sequence[Path], durations: Sequence[int], output: Path, lo
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
         at = 0
-        for canvas, duration in zip(opened(frames, size, background), durations, strict=True):
-            for start in (at, at + duration - 1) if canvas is not None and at + duration == sum(durations) and duration > 1 else (at,):
+        for i, duration in enumerate(durations):
+            canvas = reel.picture(i, size)
+            for start in (at, at + duration - 1) if i == len(reel) - 1 and duration > 1 else (at,):
                 frame = av.VideoFrame.from_image(canvas)
                 frame.pts, frame.time_base = start, Fraction(1, 1000)
                 container.mux(stream.encode(frame))
@@ -199,7 +204,7 @@ def check_mp4() -> None:
         raise StrobeError("mp4 needs the package av: `pip install 'strobe[video]'`; gif and webp need nothing more") from e
 
 
-ENCODERS: Mapping[str, Callable[[Sequence[Path], Sequence[int], Path, int, str, Label], None]] = {
+ENCODERS: Mapping[str, Callable[[Reel, Sequence[int], Path, int, Label], None]] = {
     ".gif": write_gif,
     ".webp": write_webp,
     ".mp4": write_mp4,

@@ -9,6 +9,7 @@ import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 FONT = "'Liberation Sans', Arial, Helvetica, sans-serif"
 """vl-convert brings Liberation Sans, so that pictures are the same on every machine; other viewers of an SVG have metric twins of it."""
@@ -95,38 +96,88 @@ class Sheet:
     """Factor of the size of everything that is not in a chart."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a chart stands on a page, and how much smaller than it is."""
+
+    picture: Picture
+    x: float
+    y: float
+    factor: float
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom."""
+        return self.x, self.y, self.x + self.picture.width * self.factor, self.y + self.picture.height * self.factor
+
+
+@dataclass(frozen=True)
+class Line:
+    """Words about the run and the cursor: in an animation they change. Left, top, right, bottom as far as they may reach."""
+
+    svg: str
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that is laid out: SVG of frames and words, charts at their places, from the lowest up."""
+
+    parts: Sequence[str | Place | Line]
+    width: float
+    height: float
+
+    @property
+    def places(self) -> list[Place]:
+        return [part for part in self.parts if isinstance(part, Place)]
+
+
 @dataclass
 class _Canvas:
     """What is drawn so far, and how far down the page is."""
 
     sheet: Sheet
-    parts: list[str] = field(default_factory=list)
-    pictures: int = 0
+    parts: list[str | Place | Line] = field(default_factory=list)
 
     def rect(self, x: float, y: float, width: float, height: float, *, fill: str, stroke: str = "none", radius: float = 0) -> None:
         self.parts.append(
             f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="{_n(radius)}" fill="{fill}" stroke="{stroke}"/>'
         )
 
-    def text(self, x: float, y: float, words: str, size: float, width: float, *, colour: str = "text", bold: bool = False) -> float:
+    def text(
+        self, x: float, y: float, words: str, size: float, width: float, *, colour: str = "text", bold: bool = False, changes: bool = False
+    ) -> float:
         """Words from `y` down, wrapped at `width`; returns where they end."""
         for line in wrapped(words, size, width, bold):
             weight = ' font-weight="700"' if bold else ""
             fill = self.sheet.colours[colour]
-            self.parts.append(f'<text x="{_n(x)}" y="{_n(y + size * 1.1)}" font-size="{_n(size)}"{weight} fill="{fill}">{escaped(line)}</text>')
+            svg = f'<text x="{_n(x)}" y="{_n(y + size * 1.1)}" font-size="{_n(size)}"{weight} fill="{fill}">{escaped(line)}</text>'
+            self.parts.append(Line(svg, (x - 2, y, x + width + 2, y + size * LEADING)) if changes else svg)
             y += size * LEADING
         return y
 
     def picture(self, picture: Picture, x: float, y: float, width: float) -> float:
         """A chart at its own size, smaller where the room is; returns where it ends."""
         factor = min(1.0, width / picture.width)
-        self.pictures += 1
-        self.parts.append(placed(picture, f"c{self.pictures}-", x, y, factor))
+        self.parts.append(Place(picture, x, y, factor))
         return y + picture.height * factor
 
 
 def drawn(sheet: Sheet) -> Picture:
     """The page."""
+    page = laid_out(sheet)
+    parts, charts = [], 0
+    for part in page.parts:
+        if isinstance(part, Place):
+            charts += 1
+            parts.append(placed(part.picture, f"c{charts}-", part.x, part.y, part.factor))
+        else:
+            parts.append(part.svg if isinstance(part, Line) else part)
+    return Picture(document(parts, page.width, page.height), page.width, page.height)
+
+
+def laid_out(sheet: Sheet) -> Page:
+    """Where everything stands."""
     canvas, size = _Canvas(sheet), sheet.text
     margin = MARGIN if sheet.framed else sheet.margin
     columns = sheet.columns if any(len(b.tiles) > 1 for b in sheet.blocks) else 1
@@ -135,15 +186,15 @@ def drawn(sheet: Sheet) -> Picture:
     if sheet.title:
         y = canvas.text(margin, y, sheet.title, 26 * size, inner, colour="ink", bold=True) + 2
     for line in sheet.lines:
-        y = canvas.text(margin, y, line, BODY * size, inner)
+        y = canvas.text(margin, y, line, BODY * size, inner, changes=True)
     for block in sheet.blocks:
         y = _block(canvas, block, margin, y, columns, inner)
     for line in sheet.footer:
-        y = canvas.text(margin, y + 6, line, SMALL * size, inner, colour="muted")
+        y = canvas.text(margin, y + 6, line, SMALL * size, inner, colour="muted", changes=True)
     height = y + (margin or 4)
     background = _Canvas(sheet)
     background.rect(0, 0, width, height, fill=sheet.colours["page" if sheet.framed else "card"])
-    return Picture(document([*background.parts, *canvas.parts], width, height), width, height)
+    return Page([*background.parts, *canvas.parts], width, height)
 
 
 def _inner(sheet: Sheet, columns: int) -> float:
@@ -250,7 +301,8 @@ def escaped(words: str) -> str:
     return html.escape(_FORBIDDEN.sub("", words), quote=True)
 
 
-def wrapped(words: str, size: float, width: float, bold: bool = False) -> list[str]:
+@lru_cache(maxsize=512)
+def wrapped(words: str, size: float, width: float, bold: bool = False) -> tuple[str, ...]:
     """Lines of at most `width` px; a word longer than a line is broken."""
     lines: list[str] = []
     for paragraph in words.splitlines() or [""]:
@@ -264,7 +316,7 @@ def wrapped(words: str, size: float, width: float, bold: bool = False) -> list[s
             *whole, line = _broken(word, size, width, bold)
             lines += whole
         lines.append(line)
-    return lines
+    return tuple(lines)
 
 
 def _broken(word: str, size: float, width: float, bold: bool) -> list[str]:

@@ -60,7 +60,7 @@ class _Pages:
         wanted = [max(length(row[i], SMALL, True) for row in cells) + 12 for i in range(len(grid.columns))]
         widths = [w * min(1.0, INNER / sum(wanted)) for w in wanted]
         for number, row in enumerate(cells):
-            lines = [wrapped(cell, SMALL, width - 8, number == 0) or [""] for cell, width in zip(row, widths, strict=True)]
+            lines = [wrapped(cell, SMALL, width - 8, number == 0) or ("",) for cell, width in zip(row, widths, strict=True)]
             tall = max(map(len, lines)) * SMALL * LEADING
             self.room(tall)
             top, x = self.y, MARGIN
