@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import ConsoleMessage, Page, Request
 
 ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
@@ -40,16 +40,52 @@ def serving(root: Path, cwd: Path, environment: Mapping[str, str] | None = None)
         child.wait(20)
 
 
-class Reader:
-    """A tab with the board in it; fails its test when a script fails."""
+@contextmanager
+def watched(tab: Page) -> Iterator[list[str]]:
+    """What goes wrong in a tab until the end of the block: errors of its scripts, and complaints of the browser."""
+    problems: list[str] = []
 
-    def __init__(self, tab: Page, address: str) -> None:
-        self.tab, self.address = tab, address
+    def failed(error: object) -> None:
+        problems.append(str(error))
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            problems.append(message.text)
+
+    tab.on("pageerror", failed)
+    tab.on("console", said)
+    yield problems
+    tab.remove_listener("pageerror", failed)
+    tab.remove_listener("console", said)
+
+
+def forget_what_was_there(tab: Page) -> None:
+    """Leave the page, and what it stored and how requests were changed; files that were loaded stay in the browser's cache."""
+    tab.unroute_all(behavior="ignoreErrors")
+    if tab.url.startswith("http"):
+        tab.evaluate("localStorage.clear(); sessionStorage.clear()")
+    tab.goto("about:blank")
+
+
+class Reader:
+    """A tab with the board in it, and what it asked the server for."""
+
+    def __init__(self, tab: Page, address: str, problems: list[str]) -> None:
+        self.tab, self.address, self.problems = tab, address, problems
         self.asked: list[str] = []
-        self.problems: list[str] = []
-        tab.on("request", lambda request: self.asked.append(request.url) if "/api/frames" in request.url else None)
-        tab.on("pageerror", lambda error: self.problems.append(str(error)))
-        tab.on("console", lambda message: self.problems.append(message.text) if message.type == "error" else None)
+
+    @classmethod
+    @contextmanager
+    def of(cls, tab: Page, address: str, problems: list[str]) -> Iterator[Reader]:
+        made = cls(tab, address, problems)
+
+        def ask(request: Request) -> None:
+            if "/api/frames" in request.url:
+                made.asked.append(request.url)
+
+        tab.on("request", ask)
+        yield made
+        tab.remove_listener("request", ask)
 
     def open(self, report: str, run: str = "small", **cursor: int) -> Reader:
         query = "&".join(f"{name}={value}" for name, value in {"run": run, "report": report, **cursor}.items())

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from reading import PATIENCE, Reader, serving, until
-from small import SHOWN, STEPS, forget, small_workspace
+from reading import PATIENCE, Reader, serving, until, watched
+from small import STEPS, forget, small_workspace
 
 from strobe import Training, Workspace
 from strobe.panels.bookmarks import bookmarks
@@ -16,6 +16,11 @@ from strobe.panels.bookmarks import keep as bookmarks_keep
 from strobe.reports.report import Panel, Report, Section, file_of, save
 
 pytestmark = pytest.mark.browser
+DRAWN = [
+    *["dominant_frequencies", "key_frequencies", "activation_maps", "attention_maps", "neuron_frequency", "head_frequency"],
+    *["weight_norms", "loss_and_accuracy", "parameter_trajectory", "phases"],
+]
+"""What the reports here show."""
 BROKEN = '''
 import altair as alt
 from strobe import Frame, Number, Renderer, hookimpl
@@ -38,7 +43,7 @@ class Bad(Renderer):
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
     """`small`, a smaller run, one with a single checkpoint, and reports."""
     folder = tmp_path_factory.mktemp("board")
-    workspace, _ = small_workspace(folder / "workspace", SHOWN)
+    workspace, _ = small_workspace(folder / "workspace", DRAWN)
     for name, schedule, heads, neurons in (("tiny", "at:5", 1, 8), ("single", "at:", 2, 2)):
         family = {"p": 7, "d_model": 8, "n_heads": heads, "d_mlp": neurons, "fraction": 0.5}
         training = Training(epochs=5, lr=1e-2, schedule=schedule if name == "tiny" else "at:5")
@@ -46,7 +51,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
         if name == "single":
             for step in run.steps[1:]:
                 forget(run, step)
-        workspace.analyze(run, SHOWN)
+        workspace.analyze(run, DRAWN)
     (folder / "bad.py").write_text(BROKEN)
     (folder / "bad-1.dist-info").mkdir()  # the app's folder is where it finds packages first
     (folder / "bad-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1\n")
@@ -76,15 +81,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
 def address(small) -> Iterator[str]:
     with serving(small[0].root, small[1]) as found:
         yield found
-
-
-@pytest.fixture
-def reader(browser: Browser, address: str) -> Iterator[Reader]:
-    context = browser.new_context(viewport={"width": 1280, "height": 1400})
-    made = Reader(context.new_page(), address)
-    yield made
-    context.close()
-    assert made.problems == []
 
 
 # --- time --------------------------------------------------------------------------------------------------------------------------------------
@@ -415,13 +411,16 @@ def test_the_place_is_kept_while_another_page_is_shown(reader: Reader) -> None:
     reader.tab.wait_for_function("new URL(location).searchParams.get('step') === '20'", timeout=PATIENCE)
 
 
-def test_two_tabs_do_not_disturb_each_other(browser: Browser, address: str) -> None:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    one, two = Reader(context.new_page(), address).open("few", step=0), Reader(context.new_page(), address).open("few", step=30)
-    one.key("ArrowRight", 5)
-    two.tab.wait_for_timeout(1500)
-    assert (one.at(), two.at()) == (5, 30)
-    context.close()
+def test_two_tabs_do_not_disturb_each_other(reader: Reader, address: str) -> None:
+    reader.open("few", step=0)
+    beside = reader.tab.context.new_page()
+    with watched(beside) as problems, Reader.of(beside, address, problems) as other:
+        other.open("few", step=30)
+        reader.key("ArrowRight", 5)
+        beside.wait_for_timeout(1500)
+        assert (reader.at(), other.at()) == (5, 30)
+    beside.close()
+    assert problems == []
 
 
 def test_the_strip_stays_when_the_sidebar_is_collapsed(reader: Reader) -> None:

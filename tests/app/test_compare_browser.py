@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from reading import PATIENCE, serving
 from sweep import sweep
 
@@ -44,17 +44,6 @@ def address(twelve: Workspace) -> Iterator[str]:
         yield started
 
 
-@pytest.fixture
-def tab(browser: Browser) -> Iterator[Page]:
-    """A tab that fails its test when a script of it fails."""
-    opened = browser.new_page(viewport={"width": 1900, "height": 1000})
-    problems: list[str] = []
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    yield opened
-    opened.close()
-    assert problems == []
-
-
 def settled(tab: Page, run: str, step: int) -> None:
     """Everything in sight shows this run and step."""
     shows = "([run, step]) => globalThis.strobe?.store.model?.run === run && strobe.board.root.dataset.step === String(step)"
@@ -62,6 +51,7 @@ def settled(tab: Page, run: str, step: int) -> None:
 
 
 def test_the_table_sorts_and_a_cell_opens_the_panel_behind_it(tab: Page, address: str) -> None:
+    tab.set_viewport_size({"width": 1900, "height": 1000})
     tab.goto(f"{address}/?run=p7-s1&report=table&step=400")
     settled(tab, "p7-s1", 400)
     first, last = tab.evaluate(CELL, [0, "turn"]), tab.evaluate(CELL, [11, "turn"])
@@ -83,6 +73,7 @@ def test_the_table_sorts_and_a_cell_opens_the_panel_behind_it(tab: Page, address
 
 
 def test_one_cursor_moves_runs_that_stand_side_by_side(tab: Page, address: str) -> None:
+    tab.set_viewport_size({"width": 1900, "height": 1000})
     tab.goto(f"{address}/?run=p7-s1&report=beside&step=400")
     settled(tab, "p7-s1", 400)
     assert tab.locator(".card").count() == 3

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 from reading import PATIENCE, Reader, serving
 from small import forget, small_workspace
 
@@ -70,15 +70,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def address(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(workspace.root, Path(tmp_path_factory.mktemp("cwd"))) as found:
         yield found
-
-
-@pytest.fixture
-def reader(browser: Browser, address: str) -> Iterator[Reader]:
-    context = browser.new_context(viewport={"width": 1280, "height": 1400})
-    made = Reader(context.new_page(), address)
-    yield made
-    context.close()
-    assert made.problems == []
 
 
 def rows(reader: Reader, card: int, dataset: str) -> list[dict]:
