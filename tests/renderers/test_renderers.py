@@ -21,6 +21,7 @@ import pytest
 
 from strobe import Frame, Renderer, charts
 from strobe_renderers.random_walk import random_walk
+from strobe_renderers.run_names import run_names
 from strobe_renderers.trajectory_plane import TrajectoryPlane
 
 ROOT = Path(__file__).parents[2]
@@ -332,3 +333,62 @@ def test_axis_ratios_are_drawn_for_the_key_frequencies_or_those_named() -> None:
     named = drawn("axis_ratio_over_steps", replace(f, others={}), frequencies=(2, 3))["datasets"]["ratios W_E"]
     assert {row["series"] for row in named} == {"2", "3"}
     assert min(row["step"] for row in named if row["series"] == "2") == 100  # null at step 0
+
+
+def test_spectra_of_runs_share_their_axes_and_number_the_keys_of_each() -> None:
+    def spectrum(run: str, heights: dict[int, float]) -> pd.DataFrame:
+        rows = [(k, c, h / 2) for k, h in heights.items() for c in ("cos", "sin")]
+        return pd.DataFrame(rows, columns=["frequency", "component", "share"]).assign(run=run, view="W_E", head=None)
+
+    rows = pd.concat([spectrum("a", {1: 0.1, 3: 0.2, 5: 0.0}), spectrum("b", {1: 0.0, 3: 0.1, 4: 0.3, 5: 0.02})])
+    keys = pd.DataFrame({"run": ["a", "b"], "set": "union", "frequencies": [[3], [3, 4]]})
+    about = {"a": {"varying": "seed=1, lr=0.1"}, "b": {"varying": "seed=2, lr=0.1"}}
+    several = Frame(rows, others={"key_frequencies": keys}, cursor={"run": "b", "step": 5}, runs=("a", "b"), compare="overlay", about=about)
+    chart = renderer("frequency_spectrum")(views=("W_E",)).render(several).to_dict()
+    sets = chart["datasets"]
+    assert [name for name in sets if name.startswith("bars")] == ["bars seed 2", "bars seed 1"], "the page's run on top"
+    assert [(r["frequency"], r["group"], r["side"]) for r in sets["labels seed 2"]] == [(3, "3", "center"), (4, "4", "center")]
+    assert [(r["frequency"], r["group"]) for r in sets["labels seed 1"]] == [(3, "3")]
+    domains = {json.dumps(part["layer"][0]["encoding"]["y"]["scale"]["domain"]) for part in chart["vconcat"]}
+    assert domains == {json.dumps([0, 0.3 * 1.15])}
+    other = renderer("frequency_spectrum")(views=("W_E",)).render(replace(several, cursor={"run": "a", "step": 5})).to_dict()["datasets"]
+    assert [(r["frequency"], r["group"]) for r in other["labels seed 2"]] == [(3, "3"), (4, "of this run")], "no key of the page's run"
+    close = renderer("frequency_spectrum")(views=("W_E",), width=60).render(several).to_dict()["datasets"]["labels seed 2"]
+    assert [r["side"] for r in close] == ["right", "left"], "numbers of neighbours do not lie over each other"
+
+
+@pytest.mark.parametrize(
+    ("about", "names"),
+    [
+        ({"a-long-name-of-a-run-1": {"label": "one"}, "a-long-name-of-a-run-2": {"label": "two"}}, ["one", "two"]),
+        ({"a-long-name-of-a-run-1": {}, "a-long-name-of-a-run-2": {}}, ["…e-of-a-run-1", "…e-of-a-run-2"]),
+        ({"a-1-with-one-end": {}, "a-2-with-one-end": {}}, ["a-1-with-one…", "a-2-with-one…"]),
+        ({"x": {"varying": "p=7, seed=1, betas=[1, 2]"}, "y": {"varying": "p=7, seed=2, betas=[1, 3]"}}, ["p 7, seed 1", "p 7, seed 2"]),
+        ({}, []),
+    ],
+)
+def test_runs_are_called_by_what_tells_them_apart(about: dict[str, Any], names: list[str]) -> None:
+    assert list(run_names(Frame(pd.DataFrame(), runs=tuple(about), about=about)).values()) == names
+
+
+def test_heads_share_their_attention_at_a_half() -> None:
+    at = [(s, h, k) for s in (0, 10) for h in (0, 1) for k in (0, 1, 2)]
+    maps = [np.full((3, 3), 0.5 if s else (0.9 if h else 0.1)) for s, h, _ in at]
+    data = pd.DataFrame(at, columns=["step", "head", "key"]).assign(layer=0, query=2, map=maps)
+    sets = drawn("attention_share_over_steps", Frame(data, cursor={"step": 10}))["datasets"]
+    assert [(r["step"], r["series"], r["value"]) for r in sets["lines"]] == [
+        (0, "head 0", pytest.approx(0.1)), (10, "head 0", 0.5), (0, "head 1", pytest.approx(0.9)), (10, "head 1", 0.5),
+    ]  # fmt: skip
+
+
+def test_events_of_some_kinds_are_listed_alone() -> None:
+    f = frame("event_table", 31, 100)
+    kinds = list(f.data["event"].unique())
+    cells = renderer("event_table")(only=(kinds[0],)).render(f).to_dict()["datasets"]["cells"]
+    assert {c["text"] for c in cells} & set(kinds) == {kinds[0]}
+
+
+def test_numbers_too_small_for_an_axis_have_exponents() -> None:
+    small, usual = (charts.value_axis(values, "loss", height=100) for values in ([3e-7, 5e-7], [0.2, 3]))
+    assert "format(datum.value, '.2~e')" in small.y().to_dict()["axis"]["labelExpr"]
+    assert "labelExpr" not in usual.y().to_dict()["axis"]

@@ -70,8 +70,14 @@ class ValueAxis:
         if self.log:
             return alt.Y(f"{name}:Q", scale=scale, axis=alt.Axis(title=self.title, values=self._powers(), labelExpr=LOG_LABEL))
         count = max(2, min(5, self.height // 36))
-        axis = alt.Axis(title=self.title, tickCount=count, format=self.format or alt.Undefined)
+        axis = alt.Axis(title=self.title, tickCount=count, **self.numbers())
         return alt.Y(f"{name}:Q", scale=scale, axis=axis)
+
+    def numbers(self) -> dict[str, str]:
+        """How an axis writes its numbers: as `format` says, else with an exponent where they are too small for anything else."""
+        if self.format or max(abs(self.low), abs(self.high)) >= 0.001:
+            return {"format": self.format} if self.format else {}
+        return {"labelExpr": "replace(format(datum.value, '.2~e'), '−', '-')"}
 
     def _powers(self) -> list[float]:
         lo, hi = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)

@@ -13,13 +13,14 @@ TITLES = {"step": "step", "between": "between steps", "event": "event", "subject
 class EventTable(Renderer):
     """Every dated event of a run in order of time, with the recorded steps between which it lies. A click moves the cursor there.
 
-    `hide` leaves out kinds of events; those of the same kind and subject keep their own lines.
+    `only` keeps kinds of events, `hide` leaves some out; those of the same kind and subject keep their own lines.
     """
 
     consumes = "events"
     over = ("step",)
     picks = [Pick(field="step")]
 
+    only: tuple[str, ...] = ()
     hide: tuple[str, ...] = ("turning point",)
     rows: int = 60
     width: int = charts.WIDTH
@@ -27,8 +28,9 @@ class EventTable(Renderer):
     @hookimpl
     def render(self, frame: Frame) -> alt.LayerChart | alt.Chart:
         data = frame.data[~frame.data["event"].isin(self.hide)] if len(frame.data) else frame.data
+        data = data[data["event"].isin(self.only)] if self.only and len(data) else data
         if not len(data):
-            return charts.note("No events were found in this run.", width=self.width)
+            return charts.note("No such events were found in this run." if self.only else "No events were found in this run.", width=self.width)
         found = data.sort_values("at_step", kind="stable").head(self.rows).reset_index(drop=True)
         apart = found["upper"] - found["lower"] > 1  # nothing lies between two steps in a row
         shown = pd.DataFrame({"step": found["interpolated_step"].where(apart, found["at_step"]).round().astype("Int64")})

@@ -10,11 +10,15 @@ import pandas as pd
 
 from strobe import Frame, Renderer, charts, hookimpl
 
+DEEP = 100
+"""How far below the largest share lines are followed: what is given up falls by orders of magnitude, and would press the others together."""
+
 
 class FrequencyTimeline(Renderer):
     """Share of power per frequency over steps, stacked, in the order the signal flows: embedding, heads (their mean), logit map.
 
-    Key frequencies keep their colours and the rest is grey. Shares leave the constant out; heads are shares of the variance of their maps.
+    Key frequencies keep their colours and the rest is grey. Shares leave the constant out; heads are shares of the variance of their maps. The lines
+    below are the same of the last place on a logarithmic axis: who leads while shares are small.
     """
 
     consumes = ("dominant_frequencies", "key_frequencies", "head_frequency", "phases")
@@ -24,6 +28,8 @@ class FrequencyTimeline(Renderer):
     top: int = 6
     width: int = charts.WIDTH
     height: int = 74
+    leaders_height: int = 84
+    """Of the strip of lines, px; 0 leaves it out."""
     step_scale: charts.StepScale = "sqrt"
 
     @hookimpl
@@ -36,12 +42,14 @@ class FrequencyTimeline(Renderer):
         axis = charts.step_axis([s for table in shares.values() for s in table.index], width=self.width, scale=self.step_scale)
         strips = []
         for i, (name, table) in enumerate(shares.items()):
-            first, last = i == 0, i == len(shares) - 1
+            first, last = i == 0, i == len(shares) - 1 and not self.leaders_height
             layers = self._areas(name, stacked(table, keys), axis, keys, first=first, last=last)
             strip = charts.strip(
                 layers, axis, self.height, phases=frame.others.get("phases"), cursor=frame.cursor, top=first, bottom=last, bands=False
             )
             strips.append(strip)
+        if self.leaders_height:
+            strips.append(self._leaders(*list(shares.items())[-1], axis, keys, frame))
         text = f"Share of power per frequency over training steps, stacked, for {', '.join(shares)}; key frequencies coloured, the rest grey."
         return charts.described(charts.strips(*strips, spacing=14), text)
 
@@ -56,6 +64,16 @@ class FrequencyTimeline(Renderer):
             heads = frame.others.get("head_frequency")
             if i == 0 and heads is not None and len(heads.dropna(subset=["fractions"])):
                 yield "heads (mean)", _mean_fractions(heads.dropna(subset=["fractions"]))
+
+    def _leaders(self, name: str, shares: pd.DataFrame, axis: charts.StepAxis, keys: charts.FrequencyColours, frame: Frame) -> alt.LayerChart:
+        """The key frequencies of one place as lines, on a logarithmic axis."""
+        held = shares.reindex(columns=list(keys.frequencies)).melt(ignore_index=False, var_name="series").reset_index(names="step")
+        rows = held[held["value"] > 0].astype({"series": str})
+        tints = zip(keys.domain, keys.scale().range, keys.text_scale().range, strict=True)
+        lines = {k: charts.Line(f"k {k}", fill, text) for k, fill, text in tints if k != charts.OTHER}
+        held_by_most = rows["value"].clip(lower=rows["value"].max() / DEEP)
+        values = charts.value_axis(held_by_most, f"{name}: share, log", height=self.leaders_height, log=True)
+        return charts.step_lines(rows, lines, axis, values, phases=frame.others.get("phases"), cursor=frame.cursor, top=False, name="leaders")
 
     def _areas(
         self, name: str, bands: pd.DataFrame, axis: charts.StepAxis, keys: charts.FrequencyColours, *, first: bool, last: bool

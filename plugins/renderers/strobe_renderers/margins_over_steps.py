@@ -44,8 +44,11 @@ class MarginsOverSteps(Renderer):
         strips = [charts.step_lines(rows, lines, steps, values, bottom=not zoomed, **shared)]
         for i, (title, part) in enumerate(zoomed.items()):
             axis = charts.value_axis(part["value"], f"{title}, zoomed", height=self.zoom_height, log=False)
-            line = charts.Line.styled("test", "test") if title.startswith("test") else charts.Line("smallest", ink)
-            strips.append(charts.step_lines(part, {"zoom": line}, steps, axis, top=False, bottom=i == len(zoomed) - 1, name=title, **shared))
+            last = charts.number(part.sort_values("step")["value"].iloc[-1])
+            line = charts.Line.styled(f"test {last}", "test") if title.startswith("test") else charts.Line(f"smallest {last}", ink)
+            strip = charts.step_lines(part, {"zoom": line}, steps, axis, top=False, bottom=i == len(zoomed) - 1, name=title, **shared)
+            strip.layer.append(_change(part, title, steps))
+            strips.append(strip)
         text = "Smallest, median and largest margin of the right answer over training steps; test loss and smallest margin of the regress, zoomed."
         return charts.described(charts.strips(*strips, spacing=26), text)
 
@@ -59,6 +62,15 @@ class MarginsOverSteps(Renderer):
         parts = {"test loss, nats": test, "smallest margin, logits": rows[rows["series"] == "minimum"][["step", "value"]]}
         late = {title: part[part["step"] >= start].dropna().assign(series="zoom") for title, part in parts.items()}
         return {title: part for title, part in late.items() if len(part) > 1}
+
+
+def _change(part: pd.DataFrame, title: str, steps: charts.StepAxis) -> alt.Chart:
+    """Where it began and by how much it changed, left of the curve, where nothing is drawn."""
+    first, last = (float(part.sort_values("step")["value"].iloc[i]) for i in (0, -1))
+    grown = f", then {last / first - 1:+.0%}".replace("-", "−") if first > 0 and last > 0 else ""
+    row = {"x": float(steps.pixel(part["step"].min())) - 8, "text": f"{charts.number(first)}{grown}"}
+    mark = alt.Chart(charts.dataset(f"{title} change", [row])).mark_text(style="annotation", align="right")
+    return mark.encode(x=alt.X("x:Q", scale=None, axis=None), y=alt.YValue(12), text=alt.Text("text:N"))
 
 
 def _long(data: pd.DataFrame, split: str) -> pd.DataFrame:

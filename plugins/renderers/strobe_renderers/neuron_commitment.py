@@ -60,7 +60,16 @@ class NeuronCommitment(Renderer):
         drawn = area.encode(x=axis.x(), y=y, y2=alt.Y2("high:Q"), color=alt.Color("group:N", scale=fill, legend=None), detail=alt.Detail("group:N"))
         text = alt.Chart(charts.dataset("labels", self._labels(bands, total))).mark_text(style="direct-label")
         height = alt.Y("y:Q", scale=alt.Scale(domain=[0, total], nice=False), axis=y_axis)
-        return [drawn, text.encode(x=alt.XValue("width"), y=height, text=alt.Text("text:N"), color=alt.Color("group:N", scale=tint, legend=None))]
+        labels = text.encode(x=alt.XValue("width"), y=height, text=alt.Text("text:N"), color=alt.Color("group:N", scale=tint, legend=None))
+        return [drawn, labels, self._first_dead(bands, axis)]
+
+    def _first_dead(self, bands: pd.DataFrame, axis: charts.StepAxis) -> alt.Chart:
+        """How many are dead at first, beside their area; nothing where it ends at the right, which has a label."""
+        dead = bands[bands["group"] == "dead"].sort_values("step")
+        first, last = dead["count"].iloc[0], dead["count"].iloc[-1]
+        row = {"x": float(axis.pixel(dead["step"].iloc[0])), "text": f"{first} dead at step {dead['step'].iloc[0]:,}"}
+        mark = alt.Chart(charts.dataset("first dead", [row] if first and not last else [])).mark_text(style="annotation", align="left", dx=34)
+        return mark.encode(x=alt.X("x:Q", scale=None, axis=None), y=alt.YValue(12), text=alt.Text("text:N"))
 
     def _labels(self, bands: pd.DataFrame, total: int) -> pd.DataFrame:
         """A label per band at the right end, with the count of the last step; bands that end empty have none."""

@@ -47,10 +47,10 @@ class RunScatter(Renderer):
     def _axis(self, values: pd.Series, title: str, channel: str) -> alt.X | alt.Y:
         axis = charts.value_axis(values, title.replace("_", " "), height=self.size)
         scale = alt.Scale(type="log" if axis.log else "linear", domain=[axis.low, axis.high], nice=False, zero=False)
-        return (alt.X if channel == "x" else alt.Y)(f"{channel}:Q", scale=scale, axis=alt.Axis(title=axis.title, tickCount=5))
+        return (alt.X if channel == "x" else alt.Y)(f"{channel}:Q", scale=scale, axis=alt.Axis(title=axis.title, tickCount=5, **axis.numbers()))
 
     def _words(self, table: pd.DataFrame | None, drawn: int, runs: int) -> str:
-        count = f"{drawn} runs" if drawn == runs else f"{drawn} of {runs} runs"
+        count = ("1 run" if runs == 1 else f"{drawn} runs") if drawn == runs else f"{drawn} of {runs} runs"
         if table is None or not len(table):
             return count
         pair = table[table["x"].isin([self.x, self.y]) & table["y"].isin([self.x, self.y])]

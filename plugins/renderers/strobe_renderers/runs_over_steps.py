@@ -50,7 +50,8 @@ class RunsOverSteps(Renderer):
             return charts.note(f"Nothing known of these runs is called {self.by!r}.", width=self.width)
         small = frame.compare == "grid"
         width, height = (max(110, (self.width - 30) // self.columns), self.height // 2) if small else (self.width, self.height)
-        what = f"difference of {y.name}" if frame.compare == "difference" else y.name
+        words = y.name.replace("_", " ")
+        what = f"difference of {words}" if frame.compare == "difference" else words
         values = charts.value_axis(rows["value"], f"{what}, {y.unit}" if y.unit and y.unit != "1" else what, height=height)
         groups = _groups(rows, frame, self.by)
         drawn = _means(groups, self.band, values.log) if self.by else rows.assign(low=np.nan, high=np.nan)
