@@ -8,6 +8,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Union, dataclass_transform
 
 import numpy as np
@@ -109,6 +110,11 @@ ENGINE_SCHEMA = {
 
 def declared(row: type[Row]) -> dict[str, Column]:
     """The columns that a row type declares; raises `SchemaError` naming the field that is not declared properly."""
+    return dict(_declared(row))
+
+
+@lru_cache(maxsize=512)
+def _declared(row: type[Row]) -> dict[str, Column]:
     return {name: _column(row, name) for name in row.model_fields}
 
 
@@ -157,6 +163,7 @@ def _annotation(annotation: Any) -> tuple[Any, bool]:
     return annotation, False
 
 
+@lru_cache(maxsize=512)
 def signature(row: type[Row]) -> str:
     """What a row type declares, as canonical JSON: part of the result's key."""
     return json.dumps({n: [c.kind, c.type, c.nullable, c.unit, c.dims] for n, c in declared(row).items()}, sort_keys=True)

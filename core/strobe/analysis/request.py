@@ -134,19 +134,36 @@ def _bind(plugin: Plugin, settings: Mapping[str, Any]) -> Bound:
 def facts(run: Run, probe: str = "", *, metrics: bool = True) -> RunFacts:
     """What a plan must know of a run."""
     family, plugin = run.family, run.registry.get("family", run.record.family)
-    given = run.probe(probe)
+    identity = family.identity()
     return RunFacts(
         run.name,
         run.record.family,
-        family.identity(),
+        identity,
         plugin.code,
         run.digests,
         metrics_digest(run.metrics) if metrics else "",
-        given.name,
-        given.digest,
+        *_probed(run, probe, plugin.code, identity),
         family.sites(),
         family.read_out,
     )
+
+
+def _probed(run: Run, probe: str, code: str, identity: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and digest of a probe. Kept for the same code, parameters and split: it takes a batch of inputs to know, and every chart asks."""
+    split = run.folder / "split.safetensors"
+    about = (s.st_ino, s.st_size, s.st_mtime_ns) if (s := split.stat() if split.is_file() else None) else ()
+    known = (str(run.folder), probe, code, json.dumps(identity, sort_keys=True, default=str), about)
+    if (found := _probes.get(known)) is None:
+        given = run.probe(probe)
+        found = _probes[known] = (given.name, given.digest)
+        if len(_probes) > MOST_PROBES:
+            _probes.clear()
+            _probes[known] = found
+    return found
+
+
+MOST_PROBES = 1024
+_probes: dict[tuple[Any, ...], tuple[str, str]] = {}
 
 
 def checked_steps(steps: Iterable[int] | None, runs: Sequence[RunFacts]) -> frozenset[int] | None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .data import Dataset, dataset
 from .theme import DARK, LIGHT, WIDTH, active, colour
-from .words import column_places, number, numeric, pick_of
+from .words import column_places, number, numeric, picks_of
 
 UP, DOWN = 1, -1
 LINKS = {LIGHT: "#0072B2", DARK: "#56B4E9"}
@@ -42,6 +42,7 @@ def sorted_grid(
         empty=False,
         value=[{"column": opening, "direction": UP}],
     )
+    picks = picks_of(rows)
     body = [
         {
             **place[c],
@@ -50,7 +51,7 @@ def sorted_grid(
             "y": (i + 1.5) * row_height,
             "text": text,
             "door": (doors or {}).get(c, [""] * len(rows))[i],
-            **pick_of(rows, i),
+            **picks[i],
         }
         for c in shown
         for i, text in enumerate(cells[c])
@@ -94,7 +95,7 @@ def _heads(shown: Sequence[str], head: Mapping[str, str], place: Mapping[str, di
         rows.append({**words, "x": after, "side": "right", "text": "▾", "direction": DOWN})
     base = alt.Chart(dataset("head", rows))
     chosen = f"datum.column == ({_chosen('column', shown[0])}) && datum.direction == ({_chosen('direction', UP)})"
-    tint = alt.condition(chosen, alt.value(colour("ink")), alt.value(colour("muted")))
+    tint = alt.ColorValue(colour("muted"), condition={"test": chosen, "value": colour("ink")})
     texts = base.mark_text(align=alt.expr("datum.side"), baseline="middle", cursor="pointer")
     return texts.encode(x=_x(), y=_y(), text=alt.Text("text:N"), color=tint).properties(name="heads").add_params(param)
 

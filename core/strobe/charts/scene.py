@@ -312,7 +312,7 @@ class _Flat:
                 texts.append({"across": x, "up": y, "text": text, "title": away > 0.2})
         rules = alt.Chart(dataset("box", edges)).mark_rule(color=colour("grid"))
         named = alt.Chart(dataset("box labels", texts)).encode(x=self.x, y=self.y, text=alt.Text("text:N"))
-        tint = alt.condition("datum.title", alt.value(colour("text")), alt.value(colour("muted")))
+        tint = alt.ColorValue(colour("muted"), condition={"test": "datum.title", "value": colour("text")})
         return [rules.encode(x=self.x, y=self.y, x2="across2:Q", y2="up2:Q"), named.mark_text(fontSize=11).encode(color=tint)]
 
 

@@ -60,7 +60,8 @@ def text_grid(rows: pd.DataFrame, *, titles: Mapping[str, str] | None = None, wi
     head = {c: (titles or {}).get(c, c) for c in shown}
     place, total = column_places(head, cells, {c: numeric(rows[c]) for c in shown}, width)
     heads = [{**place[c], "y": 0.5 * row_height, "text": head[c]} for c in shown]
-    body = [{**place[c], "y": (i + 1.5) * row_height, "text": text, **pick_of(rows, i)} for c in shown for i, text in enumerate(cells[c])]
+    picks = picks_of(rows)
+    body = [{**place[c], "y": (i + 1.5) * row_height, "text": text, **picks[i]} for c in shown for i, text in enumerate(cells[c])]
     line = alt.Chart(dataset("head rule", [{"y": row_height, "x": 0, "x2": total}])).mark_rule()
     rule = line.encode(x=alt.X("x:Q", scale=None, axis=None), x2=alt.X2("x2:Q"), y=alt.Y("y:Q", scale=None, axis=None))
     return layers(*_texts(dataset("cells", body), "ink"), *_texts(dataset("head", heads), "muted"), rule, width=width, height=row_height)
@@ -85,11 +86,14 @@ def column_places(
     return place, int(max(at, width))
 
 
-def pick_of(rows: pd.DataFrame, i: int) -> dict[str, Any]:
-    """The row's coordinates, and its run, travel with each of its cells, so that a click on one can move the cursor."""
-    names = [n for n in ("step", "layer", "head", "neuron", "frequency") if n in rows]
-    run = {"run": str(rows["run"].iloc[i])} if "run" in rows else {}
-    return run | {n: int(rows[n].iloc[i]) for n in names if not pd.isna(rows[n].iloc[i])}
+def picks_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of each row its coordinates, and its run: they travel with each of its cells, so that a click on one can move the cursor."""
+    picks: list[dict[str, Any]] = [{"run": str(run)} for run in rows["run"]] if "run" in rows else [{} for _ in range(len(rows))]
+    for name in ("step", "layer", "head", "neuron", "frequency"):
+        for pick, value in zip(picks, rows.get(name, ()), strict=False):
+            if not pd.isna(value):
+                pick[name] = int(value)
+    return picks
 
 
 def _texts(rows: Dataset, tint: str) -> list[alt.Chart]:

@@ -153,11 +153,13 @@ class Card:
 
         Of a card that is pinned to another run, `of`, the step of that run which is shown.
         """
-        if self.view is None or self.view.shown is not None or self.panel.sql or "step" in self.view.renderer.over or cursor.get("step") is None:
+        if self.view is None or not self.tables or self.view.shown is not None or self.panel.sql or cursor.get("step") is None:
+            return None
+        if "step" in self.view.renderer.over:
             return None
         view = self.looking(cursor)
         try:
-            shown = self.view.workspace.step_shown(view.table, view.cursor)
+            shown = view.workspace.step_shown(self.tables[0], view.cursor)
         except StrobeError:
             return None
         return None if shown is None or (shown == view.cursor["step"] and self.shift is None) else shown

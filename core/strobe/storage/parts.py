@@ -8,11 +8,13 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoints import sync_folder
 from ..errors import StoreError
+from .kept import identity
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,12 +64,19 @@ def stamp(table: pa.Table, run: str | None, step: int | None, probe: str | None)
 
 
 def footer_of(file: Path) -> dict[str, Any]:
+    """What a file says of itself, at its end."""
+    return json.loads(_footer(file, identity(file)))  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1024)
+def _footer(file: Path, same: tuple[int, ...]) -> bytes:
+    """Kept as long as the file is the same: a page asks for those of its tables with every chart."""
     import pyarrow.parquet as pq
 
-    raw = (_guarded(lambda: pq.read_metadata(file), file).metadata or {}).get(FOOTER)
+    raw: bytes | None = (_guarded(lambda: pq.read_metadata(file), file).metadata or {}).get(FOOTER)
     if raw is None:
         raise StoreError(f"{file} {CORRUPT.format('it has no Strobe footer')}")
-    return json.loads(raw)  # type: ignore[no-any-return]
+    return raw
 
 
 def schema_of(file: Path) -> pa.Schema:

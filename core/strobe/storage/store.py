@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..checkpoints import sync_folder
 from ..errors import StoreError
+from .kept import TABLES
 from .parts import Entry, Moved, StoredCell, by_step, common_schema, entries_of, fitted, footer_of, loaded, read_groups, schema_of, write_part
 
 if TYPE_CHECKING:
@@ -76,11 +77,16 @@ class Store:
         return _steadily(lambda: self._rows(folder, steps, columns), folder)
 
     def _rows(self, folder: Path, steps: Sequence[int] | None, columns: Sequence[str] | None) -> pa.Table | None:
-        import pyarrow as pa
-
         entries = self._entries(folder)
         if not entries:
             return None
+        if steps is None:
+            return TABLES.get(sorted({e.file for e in entries.values()}), columns, lambda: self._read(entries, None, columns))
+        return self._read(entries, steps, columns)
+
+    def _read(self, entries: Mapping[int | None, Entry], steps: Sequence[int] | None, columns: Sequence[str] | None) -> pa.Table:
+        import pyarrow as pa
+
         wanted = [e for s, e in sorted(entries.items(), key=by_step) if steps is None or s is None or s in steps]
         tables = [read_groups(file, group, columns) for file, group in _by_file(e for e in wanted if e.group is not None)]
         if not tables:
@@ -149,12 +155,12 @@ class Store:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Readable files, lowest precedence first."""
-    if not folder.is_dir():
+    """Readable files, lowest precedence first. The whole is looked for last: parts that were missed are in it by then."""
+    try:
+        names = sorted(n for n in os.listdir(folder) if PART.fullmatch(n))
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    parts = sorted(f for f in folder.iterdir() if PART.fullmatch(f.name))
-    whole = folder / WHOLE
-    return [whole, *parts] if whole.exists() else parts
+    return [folder / n for n in ([WHOLE] if os.path.exists(folder / WHOLE) else []) + names]
 
 
 def _steadily(read: Callable[[], Result], folder: Path) -> Result:

@@ -40,7 +40,7 @@ class CircuitEigenvalues(Renderer):
         dots = alt.Chart(data).transform_filter("datum.score == null").mark_circle(size=26, opacity=0.8, color=charts.colour("ink"))
         dots = dots.encode(x=x, y=y, tooltip=["strip:N", alt.Tooltip("real:Q", format=".3~g"), alt.Tooltip("imaginary:Q", format=".3~g")])
         score = alt.Chart(data).transform_filter("datum.score != null").mark_text(align="right", baseline="bottom", color=charts.colour("ink"))
-        score = score.encode(x=alt.value(self.size), y=alt.value(-6), text="score:N")
+        score = score.encode(x=alt.XValue(self.size), y=alt.YValue(-6), text="score:N")
         drawn = charts.layers(dots, score, data=data, width=self.size, height=self.size)
         facet = alt.Facet("strip:N", title=None, header=alt.Header(labelAnchor="end", labelFontWeight=600))
         text = f"Eigenvalues of each head's {self.circuit} circuit in the complex plane."

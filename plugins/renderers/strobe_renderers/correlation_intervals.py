@@ -35,7 +35,7 @@ class CorrelationIntervals(Renderer):
         table = pd.DataFrame({"pair": names, **numbers, "runs": strongest["runs"], "sure": strongest["excludes_zero"].astype(bool)})
         x = {"scale": alt.Scale(domain=[-1, 1], nice=False), "axis": alt.Axis(title="rank correlation over runs", values=[-1, -0.5, 0, 0.5, 1])}
         y = alt.Y("pair:N", sort=list(table["pair"]), axis=alt.Axis(title="numbers", grid=False, labelLimit=260))
-        tint = alt.condition("datum.sure", alt.value(charts.colour("ink")), alt.value(charts.colour("muted")))
+        tint = alt.ColorValue(charts.colour("muted"), condition={"test": "datum.sure", "value": charts.colour("ink")})
         base = alt.Chart(charts.dataset("pairs", table)).encode(y=y, color=tint)
         tips = [alt.Tooltip("pair:N"), *(alt.Tooltip(f"{c}:Q", format=".2f") for c in numbers), alt.Tooltip("runs:Q")]
         zero = alt.Chart(charts.dataset("zero", [{"rho": 0}])).mark_rule(color=charts.colour("muted"), strokeDash=[2, 2])

@@ -46,8 +46,9 @@ class CurvatureOverSteps(Renderer):
 def _missing(frame: Frame, height: int) -> alt.Chart:
     """Below the last strip: how to compute what is opt-in."""
     run = frame.cursor.get("run", "RUN")
-    rows = [{"text": f"The Hessian's largest eigenvalue and trace: strobe analyze {run} -a hessian"}]
-    mark = alt.Chart(charts.dataset("how to see more", rows)).mark_text(style="annotation", align="left", limit=560, clip=False)
+    told = ["The Hessian's largest eigenvalue and trace:", f"strobe analyze {run} -a hessian"]
+    rows = [{"text": told if len(run) > 20 else " ".join(told)}]
+    mark = alt.Chart(charts.dataset("how to see more", rows)).mark_text(style="annotation", align="left", lineHeight=14)
     return mark.encode(x=alt.XValue(0), y=alt.YValue(height + 58), text=alt.Text("text:N"))
 
 

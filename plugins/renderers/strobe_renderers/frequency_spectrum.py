@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from strobe import Frame, Pick, Renderer, charts, hookimpl
@@ -141,10 +142,17 @@ def _name(view: str, head: int | None) -> str:
 
 def _bars(rows: pd.DataFrame, keys: charts.FrequencyColours, own: charts.FrequencyColours | None = None) -> pd.DataFrame:
     """Stacked bars: cosine from 0, sine on top of it. Columns frequency, component, share, low, high, group; `own`: the keys of another run."""
-    wide = rows.pivot_table(index="frequency", columns="component", values="share", aggfunc="sum").reindex(columns=["cos", "sin"]).fillna(0.0)
-    cos = pd.DataFrame({"frequency": wide.index, "component": "cos", "share": wide["cos"], "low": 0.0, "high": wide["cos"]})
-    sin = pd.DataFrame({"frequency": wide.index, "component": "sin", "share": wide["sin"], "low": wide["cos"], "high": wide["cos"] + wide["sin"]})
-    both = pd.concat([cos, sin], ignore_index=True)
+    frequencies, place = np.unique(rows["frequency"].to_numpy(dtype=int), return_inverse=True)
+    component, shares = rows["component"].to_numpy(), np.nan_to_num(rows["share"].to_numpy(dtype=float))
+    cos, sin = (np.bincount(place, np.where(component == name, shares, 0.0), len(frequencies)) for name in ("cos", "sin"))
+    parts = {
+        "frequency": np.tile(frequencies, 2),
+        "component": np.repeat(["cos", "sin"], len(frequencies)),
+        "share": np.concatenate([cos, sin]),
+        "low": np.concatenate([np.zeros(len(cos)), cos]),
+        "high": np.concatenate([cos, cos + sin]),
+    }
+    both = pd.DataFrame(parts)
     groups = pd.Series(keys.groups(both["frequency"]), both.index)
     if own is None:
         return both.assign(group=groups)

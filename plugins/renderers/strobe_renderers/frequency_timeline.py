@@ -81,7 +81,7 @@ class FrequencyTimeline(Renderer):
         y_axis = alt.Axis(title="share of power" if first else "share", values=[0, 1], format=".0%")
         scale = alt.Scale(domain=[0, 1], nice=False)
         y = alt.Y("low:Q", scale=scale, axis=y_axis)
-        area = alt.Chart(charts.dataset(f"areas {name}", bands)).mark_area(clip=True)
+        area = alt.Chart(charts.dataset(f"areas {name}", bands)).mark_area(clip=charts.of_differences())
         drawn = area.encode(
             x=axis.x(labels=last), y=y, y2=alt.Y2("high:Q"), color=alt.Color("group:N", scale=keys.scale(), legend=None), detail=alt.Detail("group:N")
         )

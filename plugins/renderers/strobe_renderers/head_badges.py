@@ -15,6 +15,8 @@ TYPES = ("previous token", "duplicate token", "induction", "operand a", "operand
 MARKS = {"previous token": "←", "duplicate token": "=", "induction": "↻", "operand a": "a", "operand b": "b", "both operands": "ab"}
 PATTERNS = {"previous_token": "previous token", "duplicate_token": "duplicate token", "induction": "induction"}
 TILE, ROW = 190, 76
+Head = tuple[int, int]
+"""Layer and head."""
 
 
 class HeadBadges(Renderer):
@@ -57,21 +59,20 @@ class HeadBadges(Renderer):
             return pd.DataFrame()
         step = int(data["step"].iloc[0])
         last = data[data["query"] == data["query"].max()]
-        means = (
-            last.assign(mean=[float(m.mean()) for m in last["map"]]).pivot_table(index=["layer", "head"], columns="key", values="mean").reset_index()
-        )
-        named = {name: _at(frame.others.get(name), step) for name in ("head_scores", "attention_entropy", "head_labels")}
-        return pd.DataFrame([self._head(row, named) for row in means.to_dict("records")])
+        looked: dict[Head, dict[int, list[float]]] = {}
+        for layer, head, key, shares in zip(last["layer"], last["head"], last["key"], last["map"], strict=True):
+            looked.setdefault((int(layer), int(head)), {}).setdefault(int(key), []).append(float(shares.mean()))
+        named = {name: _by_head(frame.others.get(name), step) for name in ("head_scores", "attention_entropy", "head_labels")}
+        return pd.DataFrame([self._head(head, looked[head], {name: rows.get(head, []) for name, rows in named.items()}) for head in sorted(looked)])
 
-    def _head(self, row: dict[Any, Any], tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
-        layer, head = int(row["layer"]), int(row["head"])
-        mine = {name: t[(t["layer"] == layer) & (t["head"] == head)] if len(t) else t for name, t in tables.items()}
-        scores = mine["head_scores"].dropna(subset=["score"]) if len(mine["head_scores"]) else mine["head_scores"]
-        found = {PATTERNS.get(p, p): float(s) for p, s in zip(scores["pattern"], scores["score"], strict=True)} if len(scores) else {}
+    def _head(self, place: Head, looked: dict[int, list[float]], mine: dict[str, list[dict[Any, Any]]]) -> dict[str, Any]:
+        layer, head = place
+        found = {PATTERNS.get(row["pattern"], row["pattern"]): float(row["score"]) for row in mine["head_scores"] if pd.notna(row["score"])}
         spread = mine["attention_entropy"]
-        entropy = float(spread.loc[spread["query"].idxmax(), "normalised"]) if len(spread) and spread["normalised"].notna().all() else None
-        label = mine["head_labels"].iloc[0].to_dict() if len(mine["head_labels"]) else {}
-        a, b = float(row.get(0, 0.0)), float(row.get(1, 0.0))
+        whole = spread and all(pd.notna(row["normalised"]) for row in spread)
+        entropy = float(max(spread, key=lambda row: row["query"])["normalised"]) if whole else None
+        label = next(iter(mine["head_labels"]), {})
+        a, b = (sum(means) / len(means) if (means := looked.get(key)) else 0.0 for key in (0, 1))
         followed = {name: label.get(name) for name in ("label", "frequency", "fraction", "since")}
         return {"layer": layer, "head": head, "type": self._type(found, a, b, entropy), "a": a, "b": b, "entropy": entropy, **followed}
 
@@ -101,8 +102,12 @@ class HeadBadges(Renderer):
         return pd.DataFrame(tiles), groups
 
 
-def _at(table: pd.DataFrame | None, step: int) -> pd.DataFrame:
-    return pd.DataFrame() if table is None or not len(table) else table[table["step"] == step]
+def _by_head(table: pd.DataFrame | None, step: int) -> dict[Head, list[dict[Any, Any]]]:
+    """The rows of a step by layer and head."""
+    found: dict[Head, list[dict[Any, Any]]] = {}
+    for row in table[table["step"] == step].to_dict("records") if table is not None and len(table) else []:
+        found.setdefault((int(row["layer"]), int(row["head"])), []).append(row)
+    return found
 
 
 def _texts(row: dict[str, Any], *, several: bool) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class NeuronCommitment(Renderer):
         tint = alt.Scale(domain=domain, range=[*words.range, charts.colour("muted"), charts.colour("text")])
         y_axis = alt.Axis(title=f"neurons, of {total:,}", values=sorted({round(total * i / 4) for i in range(5)}))
         y = alt.Y("low:Q", scale=alt.Scale(domain=[0, total], nice=False), axis=y_axis)
-        area = alt.Chart(charts.dataset("areas", bands)).mark_area(clip=True)
+        area = alt.Chart(charts.dataset("areas", bands)).mark_area()
         drawn = area.encode(x=axis.x(), y=y, y2=alt.Y2("high:Q"), color=alt.Color("group:N", scale=fill, legend=None), detail=alt.Detail("group:N"))
         text = alt.Chart(charts.dataset("labels", self._labels(bands, total))).mark_text(style="direct-label")
         height = alt.Y("y:Q", scale=alt.Scale(domain=[0, total], nice=False), axis=y_axis)

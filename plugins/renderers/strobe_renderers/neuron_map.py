@@ -59,7 +59,7 @@ class NeuronMap(Renderer):
         if self.full and (row := _same(frame.others.get(FULL), small)) is not None:
             return row, []
         run, neuron = frame.cursor.get("run", "RUN"), int(small["neuron"])
-        told = f"strobe analyze {run} -a {FULL} \\", f"  --set '{FULL}.neurons=[{neuron}]'"
+        told = f"strobe analyze {run} \\", f"  -a {FULL} --set '{FULL}.neurons=[{neuron}]'"
         return small, [f"{points} x {points} of {p} x {p} cells. All of them, at all steps:", *told] if self.full else []
 
 
@@ -75,5 +75,5 @@ def _same(rows: pd.DataFrame | None, small: dict[str, Any]) -> dict[str, Any] | 
 def _lines(below: list[str], side: int) -> alt.Chart:
     """What is said below the map and its legend."""
     rows = [{"text": below}] if below else []
-    mark = alt.Chart(charts.dataset("how to see more", rows)).mark_text(style="annotation", align="left", baseline="top", limit=520, lineHeight=14)
+    mark = alt.Chart(charts.dataset("how to see more", rows)).mark_text(style="annotation", align="left", baseline="top", lineHeight=14)
     return mark.encode(x=alt.XValue(0), y=alt.YValue(side + 84), text=alt.Text("text:N"))

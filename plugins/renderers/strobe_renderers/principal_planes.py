@@ -137,7 +137,7 @@ def _planes(points: np.ndarray, shares: np.ndarray, what: str, size: int, *, cyc
         {f"pc{i + 1}": points[:, i] for i in range(min(3, points.shape[1]))} | {what: np.arange(n), "phase": np.arange(n) / max(n, 1)}
     )
     ring = alt.Scale(domain=[0, 1], range=charts.theme(charts.active())["config"]["range"]["cyclic"])
-    tint = alt.Color("phase:Q", scale=ring, legend=None) if cyclic else alt.value(charts.colour("muted"))
+    tint = alt.Color("phase:Q", scale=ring, legend=None) if cyclic else alt.ColorValue(charts.colour("muted"))
     drawn = [_plane(table, x, y, shares, what, size, reach, tint) for x, y in PLANES if y < points.shape[1]]
     return charts.described(charts.beside(*drawn, spacing=16), f"A point per {what} on the principal components of this step.")
 

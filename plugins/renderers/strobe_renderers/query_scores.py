@@ -36,7 +36,7 @@ class QueryScores(Renderer):
         line = alt.Chart(data).mark_line(strokeWidth=1.25).encode(x=x, y=y, color=alt.Color("group:N", scale=keys.scale(), legend=None))
         name = alt.Chart(data).transform_filter("datum.token == 0").mark_text(style="direct-label")
         tint = alt.Color("group:N", scale=keys.text_scale(), legend=None)
-        name = name.encode(x=alt.value(self.width), y=alt.value(self.height / 2), text="label:N", color=tint)
+        name = name.encode(x=alt.XValue(self.width), y=alt.YValue(self.height / 2), text="label:N", color=tint)
         strip = charts.layers(line, name, data=data, width=self.width, height=self.height, independent=["color"])
         row = alt.Row("strip:N", title=None, header=alt.Header(labels=False))
         return charts.described(strip.facet(row=row, spacing=20), "Attention score of each residue as seen from '=', one strip per head.")
