@@ -16,7 +16,8 @@ from playwright.sync_api import ConsoleMessage, Page, Request
 
 ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
-PATIENCE = 25_000
+PATIENCE = 60_000
+"""Milliseconds to wait for what takes a second on a machine that does nothing else; nothing is slower for it unless it fails."""
 
 
 @contextmanager
@@ -124,5 +125,5 @@ class Reader:
 def until(page: Page, condition: str) -> None:
     """As Playwright's `wait_for_function`, which evaluates strings in the page: its policy forbids that."""
     assert page.evaluate(
-        f"(async () => {{ for (let i = 0; i < 1000 && !({condition}); i++) await new Promise((d) => setTimeout(d, 25)); return {condition} }})()"
+        f"(async () => {{ for (let i = 0; i < 2400 && !({condition}); i++) await new Promise((d) => setTimeout(d, 25)); return {condition} }})()"
     )

@@ -21,11 +21,11 @@ SHOWN = [
 """The analyzers that the default report draws."""
 
 
-def small_workspace(root: Path, analyzers: Iterable[str] = SHOWN, *, name: str = "small") -> tuple[Workspace, Run]:
+def small_workspace(root: Path, analyzers: Iterable[str] = SHOWN, *, name: str = "small", steps: tuple[int, ...] = STEPS) -> tuple[Workspace, Run]:
     """A workspace and its run, with the results of `analyzers`."""
     workspace = Workspace(root)
-    schedule = "at:" + ",".join(map(str, STEPS[1:]))
-    run = workspace.train("modular_addition", name=name, training=Training(epochs=30, lr=1e-2, schedule=schedule), **FAMILY)
+    schedule = "at:" + ",".join(map(str, steps[1:]))
+    run = workspace.train("modular_addition", name=name, training=Training(epochs=steps[-1], lr=1e-2, schedule=schedule), **FAMILY)
     if wanted := list(analyzers):
         assert not workspace.analyze(run, wanted).failures
     return workspace, run

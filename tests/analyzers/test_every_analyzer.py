@@ -46,7 +46,7 @@ def test_every_analyzer_has_a_row_in_the_table_of_measures() -> None:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Run]:
     """A small trained run with the results of everything that one run can have."""
-    workspace, run = small_workspace(tmp_path_factory.mktemp("every"), ())
+    workspace, run = small_workspace(tmp_path_factory.mktemp("every"), (), steps=(0, 10, 20))
     settings = {"full_activation_maps": {"neurons": [3]}, "mode_connectivity": {"other": str(run.path(run.steps[0]))}}
     names = [p.name for p in workspace.registry.all("analyzer") if p.name not in SEVERAL_RUNS]
     report = workspace.analyze(run, names, settings=settings)

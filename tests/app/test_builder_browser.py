@@ -56,8 +56,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def still(page: Page) -> None:
-    """Wait until Streamlit has nothing left to run."""
-    page.wait_for_timeout(250)
+    """Wait until Streamlit has nothing left to run. See an effect of a click first: until its run begins, there is nothing to run either."""
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=PATIENCE)
 
 
@@ -69,8 +68,7 @@ def chosen(page: Page, label: str, option: str) -> None:
         box.click()
         box.fill(option)
         try:
-            page.get_by_role("option", name=option, exact=True).first.click(timeout=3000)
-            return still(page)
+            return page.get_by_role("option", name=option, exact=True).first.click(timeout=3000)
         except Error:
             page.keyboard.press("Escape")
     pytest.fail(f"{label} has no option {option}")
@@ -87,6 +85,7 @@ def has(page: Page, *panels: str) -> None:
         arg=list(panels),
         timeout=PATIENCE,
     )
+    still(page)  # the outline comes first, and what stands beside it is made anew after it
 
 
 def yaml(page: Page) -> str:
@@ -104,6 +103,7 @@ def test_a_report_is_built_changed_undone_kept_and_drawn_the_same_by_the_command
         ("activation_maps", "neuron_map"),
     ):
         chosen(page, "Result", result)
+        expect(page.locator(f".st-key-builder-renderer-{result}")).to_be_visible(timeout=PATIENCE)
         chosen(page, "Drawn as", renderer)
         page.get_by_role("button", name="Add the panel").click()
         expect(page.get_by_role("textbox", name="YAML")).to_have_value(re.compile(renderer), timeout=PATIENCE)
@@ -116,6 +116,7 @@ def test_a_report_is_built_changed_undone_kept_and_drawn_the_same_by_the_command
     expect(page.get_by_role("textbox", name="YAML")).to_have_value(re.compile("width: 7"), timeout=PATIENCE)
     still(page)
     page.get_by_role("button", name="2 Weight norms").click()
+    expect(page.locator(".st-key-card-builder")).to_contain_text("distribution of weight_norms", timeout=PATIENCE)
     still(page)
     page.get_by_role("button", name="Remove", exact=True).click()
     has(page, "Norms over steps", "Participation ratio", "Neuron map", "Phase table")
@@ -123,7 +124,6 @@ def test_a_report_is_built_changed_undone_kept_and_drawn_the_same_by_the_command
     has(page, "Norms over steps", "Weight norms", "Participation ratio", "Neuron map", "Phase table")
     page.get_by_role("textbox", name="Name", exact=True).fill("built")
     page.get_by_role("textbox", name="Name", exact=True).press("Enter")
-    still(page)
     page.get_by_role("button", name="Save as", exact=True).click()
     expect(page.get_by_text("Saved as reports/built.yaml")).to_be_visible(timeout=PATIENCE)
     page.goto(f"{address}/builder?step=10&report=built")

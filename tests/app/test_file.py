@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from reading import until
+from playwright.sync_api import Browser, Page, expect
+from reading import PATIENCE, until
 from small import STEPS, small_workspace
 
 from strobe.export import write_report
@@ -18,8 +18,6 @@ from strobe.reports.report import Panel, Report, Section
 from strobe.runs import labels
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-PATIENCE = 25_000
 EVIL = "<img src=x onerror=\"document.title='owned'\"></script><script>document.title='owned'</script>"
 MARK = """() => {
     const { view } = strobe.board.panels[6];
@@ -52,14 +50,6 @@ def file(small) -> Path:
     panels = [Panel(renderer=name, title=EVIL if name == "phase_table" else "", how_to_read=EVIL) for name in PANELS]
     report = Report(title=f"Offline {EVIL}", description=EVIL, sections=[Section(title=EVIL, markdown=EVIL, panels=panels)])
     return write_report(workspace, report, run, workspace.root / "offline.html", cursor={"step": 10, "neuron": 2})
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=chromium, args=ARGUMENTS.split())
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -281,6 +281,16 @@ def test_phase_table_interpolates_only_between_steps_that_are_apart() -> None:
     assert [c["text"] for c in cells][6:9] == ["267", "5,056", "–"]
 
 
+@pytest.mark.parametrize("values", [[0.5] * 3, [1.0, 1.0 + 2**-52, 1.0], [1e17, 1e17], [0.0, 5e-324], [-2.0, 3.0]])
+def test_values_that_rounding_alone_tells_apart_are_one_bar(values: list[float]) -> None:
+    f = frame("distribution", 7, LATE)
+    data = f.data.iloc[: len(values)].assign(**{f.column("x").name: values})
+    bars = drawn("distribution", replace(f, data=data))["datasets"]["bars"]
+    assert sum(bar["count"] for bar in bars) == len(values)
+    assert sum(bar["count"] > 0 for bar in bars) == (2 if values[0] < 0 else 1)
+    assert all(bar["low"] < bar["high"] for bar in bars)
+
+
 def test_table_says_how_many_rows_it_leaves_out() -> None:
     words = drawn("table", frame("table", 31, 100), rows=3)["datasets"]["count"]
     assert words == [{"text": "3 of 6 rows"}]

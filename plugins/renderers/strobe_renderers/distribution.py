@@ -40,7 +40,7 @@ class Distribution(Renderer):
         return charts.described(chart, text)
 
     def _histogram(self, values: np.ndarray, axis: alt.Axis) -> alt.Chart:
-        counts, edges = np.histogram(values, bins=self.bins) if values.size else (np.zeros(0), np.zeros(1))
+        counts, edges = np.histogram(values, bins=self.bins, range=self._ends(values)) if values.size else (np.zeros(0), np.zeros(1))
         shares = counts / max(values.size, 1)
         bars = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts, "share": shares, "zero": np.zeros(len(counts))})
         return (
@@ -54,6 +54,13 @@ class Distribution(Renderer):
                 tooltip=[alt.Tooltip("low:Q"), alt.Tooltip("high:Q"), alt.Tooltip("count:Q")],
             )
         )
+
+    def _ends(self, values: np.ndarray) -> tuple[float, float]:
+        """Where the bars begin and end; values closer together than their rounding stand in the middle as one."""
+        low, high = float(values.min()), float(values.max())
+        finest = 4 * self.bins * float(np.spacing(max(abs(low), abs(high))))
+        around = max(0.5, finest) if high - low < finest else 0.0
+        return low - around, high + around
 
     def _cumulative(self, values: np.ndarray, axis: alt.Axis) -> alt.Chart:
         """Share of values at or below each, at no more than 400 places."""
