@@ -1,7 +1,8 @@
 """Pictures of the shipped reports for docs/images: `python benchmarks/screenshots.py WORKSPACE RUN`, with everything analyzed, and a Chromium.
 
-Each report as a whole page, 1280 and 1920 px wide, light and dark, opened at the step it opens at. PNG of few colours, so that they stay small; the
-size of each is printed. `--report NAME` and `--width PX` take some of them alone.
+Each report as a page (its first 4,600 px), 1280 and 1920 px wide, light and dark, opened at the step it opens at; and the first screens of a report
+and of the builder (`--screens` takes these alone). PNG of few colours, so that they stay small; the size of each is printed. `--report NAME` and
+`--width PX` take some of the pages alone.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from ui import ARGUMENTS, app
 
 from strobe import Workspace
 
-REPORTS = {"grokking": "default", "neuron": "neuron", "heads": "heads", "geometry": "geometry"}
+REPORTS = {"grokking": "default", "neuron": "neuron", "heads": "heads", "geometry": "geometry", "compare": "compare_runs"}
 WIDTHS = (1280, 1920)
 THEMES = ("light", "dark")
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-COLOURS = 255
+COLOURS = 64
+TALLEST = 4600
+"""px of a page that are kept: a page of thirty panels is as tall as twelve screens, and as heavy."""
 DRAWN = """() => globalThis.strobe?.board && !strobe.board.root.querySelector('[aria-busy=true]')
     && Number(strobe.board.root.dataset.step) === strobe.store.cursor.step"""
 TALL = """() => {
@@ -30,7 +33,12 @@ TALL = """() => {
     return Math.max(main.scrollHeight, side.scrollHeight);
 }"""
 
-
+CHART = "document.querySelector('.vega-embed canvas, .vega-embed svg') && !document.querySelector('[data-testid=stStatusWidget]')"
+SCREENS = {
+    "report": ("?run={run}&report=default", 1300, DRAWN),
+    "builder": ("builder?run={run}&report=heads&step=8000", 1000, CHART),
+}
+"""Name of the picture -> its page, how much of it, and when it is there."""
 NAMELESS = """document.querySelectorAll("[data-testid=stSidebar] [data-testid=stCaptionContainer] p")
     .forEach(p => { p.lastChild.textContent = "my-workspace" })"""
 """A picture for everyone names no folder of this machine."""
@@ -43,13 +51,18 @@ def main() -> None:
     parser.add_argument("--report", action="append", choices=list(REPORTS))
     parser.add_argument("--width", action="append", type=int)
     parser.add_argument("--theme", action="append", choices=THEMES)
+    parser.add_argument("--screens", action="store_true")
     parser.add_argument("--output", type=Path, default=IMAGES)
     parser.add_argument("--query", default="", help="more of the address, such as neuron=3&step=5000")
     options = parser.parse_args()
     with app(Workspace(options.workspace)) as (address, _), sync_playwright() as play:
         chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
         browser = play.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        for name in options.report or REPORTS:
+        for name, (path, height, ready) in SCREENS.items() if options.screens or not (options.report or options.width) else ():
+            file = options.output / f"{name}.png"
+            size = keep(screen(browser, f"{address}/{path.format(run=options.run)}", height, ready), file)
+            print(f"{file.name:28} {size / 1000:6.0f} kB", flush=True)
+        for name in () if options.screens else options.report or REPORTS:
             for width in options.width or WIDTHS:
                 for theme in options.theme or THEMES:
                     query = f"{address}/?run={options.run}&report={REPORTS[name]}&{options.query}"
@@ -60,7 +73,7 @@ def main() -> None:
 
 
 def whole(browser: Browser, address: str, width: int, theme: str) -> bytes:
-    """The page from top to bottom, once everything on it is drawn."""
+    """The page from its top, once everything on it is drawn."""
     page = browser.new_page(viewport={"width": width, "height": 1200}, color_scheme="dark" if theme == "dark" else "light")
     page.goto(address)
     page.wait_for_function(DRAWN, timeout=240_000)
@@ -70,6 +83,18 @@ def whole(browser: Browser, address: str, width: int, theme: str) -> bytes:
         page.wait_for_function(DRAWN, timeout=240_000)
     page.evaluate(NAMELESS)
     page.wait_for_timeout(300)
+    taken = page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": min(TALLEST, page.viewport_size["height"])})
+    page.close()
+    return taken
+
+
+def screen(browser: Browser, address: str, height: int, ready: str) -> bytes:
+    """What is seen of a page without scrolling, 1600 px wide."""
+    page = browser.new_page(viewport={"width": 1600, "height": height})
+    page.goto(address)
+    page.wait_for_function(ready, timeout=240_000)
+    page.wait_for_timeout(1000)
+    page.evaluate(NAMELESS)
     taken = page.screenshot()
     page.close()
     return taken

@@ -240,7 +240,8 @@ def test_every_shipped_comparison_draws(ws: Workspace) -> None:
     report = find(ws, "compare_runs", "p7-s1")
     assert check(ws, "compare_runs") == []
     problems = {c.title: c.draw({"run": "p7-s1", "step": 400}, charts.DARK).problem for c in cards_of(resolve(ws, report, "p7-s1"))}
-    assert [title for title, said in problems.items() if said] == ["Directions in use"]  # not computed here
+    spectra = {"Which frequencies each embedding uses", "Which frequencies each logit map uses"}
+    assert {title for title, said in problems.items() if said} == {"Directions in use", *spectra}  # not computed here
     assert "-a effective_dimensionality" in problems["Directions in use"]
 
 

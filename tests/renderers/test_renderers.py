@@ -373,7 +373,11 @@ def test_spectra_of_runs_share_their_axes_and_number_the_keys_of_each() -> None:
         ({"a-long-name-of-a-run-1": {"label": "one"}, "a-long-name-of-a-run-2": {"label": "two"}}, ["one", "two"]),
         ({"a-long-name-of-a-run-1": {}, "a-long-name-of-a-run-2": {}}, ["…e-of-a-run-1", "…e-of-a-run-2"]),
         ({"a-1-with-one-end": {}, "a-2-with-one-end": {}}, ["a-1-with-one…", "a-2-with-one…"]),
-        ({"x": {"varying": "p=7, seed=1, betas=[1, 2]"}, "y": {"varying": "p=7, seed=2, betas=[1, 3]"}}, ["p 7, seed 1", "p 7, seed 2"]),
+        ({"x": {"varying": "lr=None, betas=[1, 2], seed=1"}, "y": {"varying": "lr=0.1, betas=[1, 2], seed=2"}}, ["seed 1", "seed 2"]),
+        (
+            {n: {"varying": f"p={p}, seed={s}"} for n, p, s in [("x", 7, 1), ("y", 7, 2), ("z", 11, 1)]},
+            ["p 7, seed 1", "p 7, seed 2", "p 11, seed 1"],
+        ),
         ({}, []),
     ],
 )

@@ -23,7 +23,7 @@ AFTER = {"sqrt": "steps after the turn (√ scale)", "log": "steps after the tur
 PHASES = {-1: "start", 0: "memorised", 1: "turn", 2: "generalised", 3: "end"}
 TITLES = {"sqrt": "step (√ scale)", "log": "step (log scale)", "linear": "step (linear)"}
 LADDER = (0, 0.25, 1, 2, 4, 6, 8, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100)
-STEP_LABEL = "abs(datum.value) >= 1000 ? datum.value / 1000 + 'k' : datum.value"
+STEP_LABEL = "replace(abs(datum.value) >= 1000 ? datum.value / 1000 + 'k' : '' + datum.value, '-', '−')"
 
 
 @dataclass(frozen=True)

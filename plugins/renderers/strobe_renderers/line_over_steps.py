@@ -33,7 +33,8 @@ class LineOverSteps(Renderer):
         if rows.empty:
             return charts.note(f"{y.name} has no value in this run.", width=self.width)
         steps = charts.step_axis(rows["step"], width=self.width, scale=self.step_scale)
-        title = f"{y.name}, {y.unit}" if y.unit and y.unit != "1" else y.name
+        words = y.name.replace("_", " ")
+        title = f"{words}, {y.unit}" if y.unit and y.unit != "1" else words
         values = charts.value_axis(rows["value"], title, height=self.height)
         chart = charts.step_lines(rows, self._lines(rows), steps, values, cursor=frame.cursor)
         return charts.described(chart, f"{y.description or y.name} over training steps{f', per {by[0]}' if by else ''}.")
@@ -48,7 +49,7 @@ class LineOverSteps(Renderer):
         return pale | {n: charts.Line(_short(n), *tints[i % len(tints)]) for i, n in enumerate(names[: self.top])}
 
 
-def _short(name: str, room: int = 14) -> str:
+def _short(name: str, room: int = 12) -> str:
     """The end of a long dotted name, which is what tells parameters apart: `0.attn.W_O`."""
     while len(name) > room and "." in name:
         name = name.partition(".")[2]

@@ -9,6 +9,8 @@ import pandas as pd
 
 from strobe import Frame, Pick, Renderer, charts, hookimpl
 
+from .run_names import told_apart
+
 DOORS = {
     **dict.fromkeys(("memorised", "turn", "generalised"), "loss_curves"),
     **dict.fromkeys(("final_train_loss", "final_test_loss", "min_test_loss", "regress"), "loss_curves"),
@@ -17,6 +19,8 @@ DOORS = {
     **{"worst_axis_ratio": "axis_ratio_over_steps", "mixed_share": "neuron_commitment"},
 }
 """Column -> the renderer of the panel behind its cells, in the run's own report."""
+LONGEST = 40
+"""Characters of what varies: runs that came from elsewhere differ in everything that is not known of them."""
 DATES = ("memorised", "turn", "generalised")
 
 
@@ -54,6 +58,8 @@ class RunTable(Renderer):
         for column in kept:
             if pd.api.types.is_float_dtype(shown[column]) and not column.endswith("loss"):
                 shown[column] = shown[column].astype(float).round(0 if shown[column].abs().max() > 100 else 2)
+        if "varying" in shown:
+            shown["varying"] = [_cut(said) for said in told_apart(dict(zip(shown["run"], shown["varying"].astype(str), strict=True))).values()]
         if "loop_closed" in shown:
             shown["loop_closed"] = ["–" if pd.isna(v) else "closed" if v else "open" for v in shown["loop_closed"]]
         odd = _oddest(frame.others.get("anomalies"))
@@ -61,6 +67,10 @@ class RunTable(Renderer):
         titles = {c: c.replace("_", " ") for c in kept} | {"odd": "out of line in", "loop_closed": "loop"}
         grid = charts.sorted_grid(shown, titles=titles, doors=doors, sort=self.sort, width=self.width)
         return charts.described(grid, "Table of runs with their dates, losses and key frequencies.")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _door(run: str, column: str, value: object) -> str:

@@ -50,7 +50,7 @@ export class Panel {
 
   // What else this panel opens: the details of what a click on it chooses, and itself over the whole page.
   actions() {
-    const moves = [...new Set(this.card.picks.map(([, to]) => to))];
+    const moves = [...new Set(this.card.picks.map(([, to]) => to))].filter((name) => store.values(name).length > 1);
     const found = moves.flatMap((name) => this.board.detailsOf(name, this.card).slice(0, 1).map((card) => [name, card]));
     const details = found.filter(([, card], i) => found.findIndex(([, other]) => other === card) === i);
     const go = details.map(([name, card]) =>
