@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .frame import Frame as Frame
     from .hookspecs import hookimpl as hookimpl
     from .loss import Loss as Loss
+    from .module_family import ModuleFamily as ModuleFamily
     from .renderer import Dim as Dim
     from .renderer import Number as Number
     from .renderer import Pick as Pick
@@ -51,6 +52,7 @@ _HOMES = {
     "frame": "Frame",
     "hookspecs": "hookimpl",
     "loss": "Loss",
+    "module_family": "ModuleFamily",
     "renderer": "Dim Number Pick Renderer",
     "schema": "Row array dim metric",
     "sites": "Last Positions Tap",

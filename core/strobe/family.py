@@ -52,7 +52,9 @@ class Family(Plugin):
     compute_path: ClassVar[str] = "plain"
     read_out: ClassVar[Positions] = Last()
     aliases: ClassVar[Mapping[str, str]] = {}
-    class_attributes: ClassVar[frozenset[str]] = frozenset({"step_name", "compute_path", "read_out", "aliases"})
+    weights_only: ClassVar[bool] = False
+    """True for tensors without a model: no forward, and so no sites, split or probes. `strobe import` without --family makes such runs."""
+    class_attributes: ClassVar[frozenset[str]] = frozenset({"step_name", "compute_path", "read_out", "aliases", "weights_only"})
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -69,9 +71,20 @@ class Family(Plugin):
         """Canonical parameter name -> shape, in `x @ W` orientation. Builds nothing."""
         raise self._missing("parameters")
 
+    def buffers(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of what else a checkpoint holds and the forward reads: running statistics, counters, masks. Nothing trains, differentiates or
+        measures them; `initial` gives them too. Builds nothing."""
+        return {}
+
     def problems(self, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
         """What is wrong with a checkpoint's tensors, one sentence each: missing names and wrong shapes. Tensors of other names are allowed."""
-        return [problem for name, shape in self.parameters().items() if (problem := shape_problem(name, shape, shapes))]
+        wanted = {**self.parameters(), **self.buffers()}
+        return [problem for name, shape in wanted.items() if (problem := shape_problem(name, shape, shapes))]
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        """Parameters of the family that a checkpoint's tensors tell, used by `strobe import` where nobody says otherwise."""
+        return {}
 
     def sites(self) -> dict[str, tuple[str | int, ...]]:
         """Site -> named shape, `("batch", "pos", 128)`, in the order the forward reaches them. Builds nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,8 @@ OUTWARD = (".W_O",)
 class Weights(Mapping[str, "torch.Tensor"]):
     """Lazy mapping canonical name -> read-only tensor. `Weights({"embed.W_E": t})` builds one by hand in a test.
 
-    Iterating over names costs nothing; a tensor is read when it is first touched and kept until the object goes.
+    Iterating over names costs nothing; a tensor is read when it is first touched and kept until the object goes. `buffers` are the tensors that training
+    does not move (running statistics, counters, masks): they can be read by name, and no `named`, `matrices` or `heads` gives them.
     `nonfinite` collects the tensors read so far that hold NaN or infinity, with their count.
     """
 
@@ -30,9 +31,11 @@ class Weights(Mapping[str, "torch.Tensor"]):
         names: list[str] | None = None,
         read: Callable[[str], torch.Tensor] | None = None,
         source: str = "these weights",
+        buffers: Collection[str] | Callable[[], Collection[str]] = (),
     ) -> None:
         self._names = list(tensors if tensors is not None else names or ())
         self._read = tensors.__getitem__ if tensors is not None else read
+        self._buffers = buffers
         self._kept: dict[str, torch.Tensor] = {}
         self.source = source
         self.bytes_read = 0
@@ -40,15 +43,15 @@ class Weights(Mapping[str, "torch.Tensor"]):
         self.touched: set[str] = set()
 
     @classmethod
-    def open(cls, path: Path, *, source: str = "") -> Weights:
+    def open(cls, path: Path, *, source: str = "", buffers: Collection[str] | Callable[[], Collection[str]] = ()) -> Weights:
         """The weights in a safetensors file, whose header alone is read now. Raises `CheckpointError` when it cannot be."""
         from .checkpoints import header, read_tensor
 
-        return cls(names=header(path), read=lambda name: read_tensor(path, name), source=source or str(path))
+        return cls(names=header(path), read=lambda name: read_tensor(path, name), source=source or str(path), buffers=buffers)
 
     def view(self) -> Weights:
         """The same weights with a `touched` of their own: which tensors one reader looked at. What one view reads, the others need not."""
-        view = Weights(names=self._names, read=self._read, source=self.source)
+        view = Weights(names=self._names, read=self._read, source=self.source, buffers=lambda: self.buffers)
         view._kept, view.nonfinite = self._kept, self.nonfinite
         return view
 
@@ -80,9 +83,16 @@ class Weights(Mapping[str, "torch.Tensor"]):
     def __len__(self) -> int:
         return len(self._names)
 
+    @property
+    def buffers(self) -> frozenset[str]:
+        """Names of the tensors that training does not move."""
+        if not isinstance(self._buffers, frozenset):  # a family says it, which is asked only when somebody wants to know
+            self._buffers = frozenset(self._buffers() if callable(self._buffers) else self._buffers)
+        return self._buffers
+
     def named(self, pattern: str = "*") -> list[str]:
-        """Names that match a pattern (`blocks.*.mlp.W_in`), in the file's order. Reads nothing."""
-        return fnmatch.filter(self._names, pattern)
+        """Names of the parameters that match a pattern (`blocks.*.mlp.W_in`), in the file's order. Reads nothing."""
+        return [name for name in fnmatch.filter(self._names, pattern) if name not in self.buffers]
 
     def matrices(self, pattern: str = "*") -> Iterator[tuple[str, torch.Tensor]]:
         """`(name, matrix [in, out])`, one per parameter: heads side by side, convolutions flattened to (in*k*k, out), vectors and biases skipped.
@@ -115,4 +125,6 @@ def as_matrix(name: str, tensor: torch.Tensor) -> torch.Tensor | None:
         return tensor
     if is_per_head(name) and tensor.ndim == 3:
         return tensor.reshape(-1, tensor.shape[-1]) if name.endswith(OUTWARD) else tensor.permute(1, 0, 2).reshape(tensor.shape[1], -1)
+    if tensor.ndim == 3 and len(tensor) == 1:  # (1, pos, d): embeddings of positions, as vision transformers keep them
+        return as_matrix(name, tensor[0]) if tensor.shape[1] > 1 else None
     return tensor.flatten(1).T  # convolution weights (out, in, k, k) -> (in*k*k, out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +12,12 @@ from .analysis.desk import Recipe
 from .analysis.engine import Engine, Progress, Report
 from .analysis.plan import Preview
 from .analysis.work import Bench
-from .checkpoints import write_atomically
 from .errors import UsageError, did_you_mean
 from .frame import Frame
 from .isolation.limits import isolation, not_isolated
 from .panels import frames
 from .panels.view import View
-from .registration.registry import Registry
+from .registration.registry import Registry, remember_files
 from .renderer import Renderer
 from .runs.run import Run
 from .schema import TableSchema
@@ -34,13 +32,12 @@ if TYPE_CHECKING:
     from .analysis.plan import RunFacts
     from .bundles import Placed
     from .export.board import ReportView
+    from .family import Family
     from .jobs.handle import JobHandle
     from .registration.registry import Plugin
     from .reports.model import Align, Compare
     from .storage.store import Address
     from .training.loop import Training
-
-FILES = "files.json"
 
 
 class Workspace:
@@ -61,26 +58,25 @@ class Workspace:
     @cached_property
     def registry(self) -> Registry:
         """Every plugin that is installed, those from files that were used in this workspace before, and those added by hand."""
-        registry = Registry.discover(self.root)
-        for known in self._files():
-            registry.recall(**known)
-        return registry
+        return Registry.discover(self.root)
 
-    def _files(self) -> list[dict[str, Any]]:
-        file = self.root / FILES
-        return json.loads(file.read_text()) if file.is_file() else []
+    def family_plugin(self, family: str | type[Family]) -> Plugin:
+        """A family by name, as `./mine.py:Mine` (remembered: from then on it is found here by its name), or by its class."""
+        if not isinstance(family, str):
+            return self.registry.add(family)
+        if ".py:" not in family:
+            return self.registry.get("family", family)
+        plugin = self.registry.add_file(family)
+        if plugin.kind != "family":
+            raise UsageError(f"{plugin.who} is no family; derive it from strobe.ModuleFamily (any torch module) or strobe.Family")
+        remember_files(self.root, [plugin])
+        return plugin
 
-    def _remember(self, recipes: Mapping[str, Recipe]) -> None:
-        """Note which analyzers came from files, so that another process can read and draw their results by name."""
-        known = {(f["kind"], f["name"]): f for f in self._files()}
-        new = dict(known)
-        for name, recipe in recipes.items():
-            if recipe.file:
-                path, _, attribute = recipe.file.rpartition(":")
-                entry = {"name": name, "kind": "analyzer", "category": recipe.bound.category, "file": f"{Path(path).resolve()}:{attribute}"}
-                new["analyzer", name] = entry
-        if new != known:
-            write_atomically(self.root / FILES, json.dumps(list(new.values()), indent=1).encode())
+    def named_target(self, target: str | Run | type[Family]) -> str | Run:
+        """What can be trained, by name: a family from a file or a class is registered first."""
+        if isinstance(target, type) or (isinstance(target, str) and ".py:" in target):
+            return self.family_plugin(target).name
+        return target
 
     # --- runs ------------------------------------------------------------------------------------------------------------------------------
 
@@ -100,7 +96,7 @@ class Workspace:
 
     def train(
         self,
-        target: str | Run,
+        target: str | Run | type[Family],
         *,
         name: str = "",
         training: Training | Mapping[str, Any] | None = None,
@@ -109,26 +105,30 @@ class Workspace:
         progress: Callable[[int, int, Mapping[str, Any]], None] | None = None,
         **parameters: Any,
     ) -> Run:
-        """Train. `target` is a family (a new run with `parameters`), a run (go on to its end, or to more epochs), or `RUN@STEP` (a branch).
+        """Train. `target` is a family by name, class or `./mine.py:Mine` (a new run with `parameters`), a run (go on to its end, or to more epochs), or `RUN@STEP` (a branch).
 
         `training` overrides the configuration; `add` is a schedule of checkpoints to add to a run; `interventions` are names of `before_step` hooks;
         `progress(step, last, metrics)` is called after each epoch. A run of the same identity that is complete is returned as it is.
         """
         from .training.trainer import train_target
 
+        target = self.named_target(target)
         return train_target(self, target, name, training, add, interventions, progress, parameters)
 
     def import_run(
         self,
         path: str | Path,
-        family: str,
+        family: str | type[Family] = "",
         *,
         name: str = "",
         map: str | Path | None = None,
         metrics: str | Path | None = None,
         **parameters: Any,
     ) -> Run:
-        """Make a run of a folder of checkpoints that someone else made; see `strobe.runs.importing`."""
+        """Make a run of a folder of checkpoints that someone else made; see `strobe.runs.importing`.
+
+        `family` is a name, a class or `./mine.py:Mine`; without one the run has weights only, and everything that looks at weights alone applies.
+        """
         from .runs.importing import import_folder
 
         return import_folder(self, Path(path), family, name=name, mapping=map, metrics=metrics, parameters=parameters)
@@ -168,7 +168,7 @@ class Workspace:
             )
         chosen = self._with_facts(runs, probe)
         at = analysis.checked_steps(steps, [about for _, about in chosen])
-        self._remember(recipes)
+        remember_files(self.root, [self.registry.get("analyzer", name) for name in recipes])
         self.store.remove_temporaries()
         with Bench(self.registry, limits) as bench:
             report = Engine(self.store, bench, recipes, executor, workers, progress, at).run(chosen)

@@ -133,7 +133,8 @@ class Desk:
         def loss() -> Loss:
             check_tensors(run, weights)
             with landscape():
-                return Loss(objective(run, probe()), {name: weights[name] for name in run.family.parameters()})
+                fixed = {name: weights[name] for name in run.family.buffers()}
+                return Loss(objective(run, probe(), fixed), {name: weights[name] for name in run.family.parameters()})
 
         return Handed({**self._common(cell), "loss": loss, "weights": weights.view, "probe": probe}, weights)
 
@@ -188,12 +189,12 @@ def check_tensors(run: Run, weights: Weights) -> None:
         raise CheckpointError(f"{weights.source}: {'; '.join(problems)}; copy the checkpoint again, or import the run with other parameters (--set)")
 
 
-def objective(run: Run, probe: Probe) -> Any:
-    """(weights, split or indices of inputs) -> mean loss on that part of the probe, differentiable."""
+def objective(run: Run, probe: Probe, buffers: Mapping[str, torch.Tensor]) -> Any:
+    """(weights, split or indices of inputs) -> mean loss on that part of the probe, differentiable; `buffers` stay as they are."""
 
     def mean_loss(weights: Mapping[str, torch.Tensor], split: Split) -> torch.Tensor:
         rows = split if not isinstance(split, str) else slice(None) if split == "all" and "all" not in probe.splits else probe.splits[split]
-        logits = run.family.forward(weights, probe.inputs[rows], Tap())
+        logits = run.family.forward({**buffers, **weights}, probe.inputs[rows], Tap())
         return run.family.loss(logits.double(), probe.targets[rows]).mean()
 
     return mean_loss

@@ -19,6 +19,7 @@ from ..sites import Last, Positions, resolve, union, unmatched
 PASS = ("activations", "attention", "outputs")
 STEP = ("weights", *PASS, "landscape")
 NEEDS_PROBE = (*PASS, "landscape")
+NO_MODEL = "this run has weights only, no model to run: import its checkpoints with --family NAME, or with a ModuleFamily, --family ./mine.py:Mine"
 
 
 def fingerprint(*parts: Any) -> str:
@@ -74,6 +75,7 @@ class RunFacts:
     probe_digest: str
     sites: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     read_out: Positions = field(default_factory=Last)
+    weights_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,8 @@ def not_applicable(bound: Mapping[str, Bound], name: str, run: RunFacts) -> str:
     b = bound[name]
     if b.families and run.family not in b.families:
         return f"made for {', '.join(b.families)}, this run is {run.family}"
+    if run.weights_only and b.category in NEEDS_PROBE:
+        return NO_MODEL
     parameters = run.identity.get("parameters", {})
     for parameter, values in b.where:
         if parameters.get(parameter, values[0]) not in values:

@@ -135,6 +135,7 @@ def facts(run: Run, probe: str = "", *, metrics: bool = True) -> RunFacts:
     """What a plan must know of a run."""
     family, plugin = run.family, run.registry.get("family", run.record.family)
     identity = family.identity()
+    probed = _probed(run, probe, plugin.code, identity) if probe or not family.weights_only else ("", "")
     return RunFacts(
         run.name,
         run.record.family,
@@ -142,9 +143,10 @@ def facts(run: Run, probe: str = "", *, metrics: bool = True) -> RunFacts:
         plugin.code,
         run.digests,
         metrics_digest(run.metrics) if metrics else "",
-        *_probed(run, probe, plugin.code, identity),
+        *probed,
         family.sites(),
         family.read_out,
+        family.weights_only,
     )
 
 
@@ -192,6 +194,7 @@ def preview(bound: Mapping[str, Bound], runs: Sequence[tuple[Run, RunFacts]], st
     read: set[tuple[str, int]] = set()
     for run, about in runs:
         applicable = [n for n in bound if not not_applicable(bound, n, about)]
+        passes = len(forwards)
         for name, b in bound.items():
             if name not in applicable:
                 forecasts.append(Forecast(about.name, name, b.category, "not applicable", 0, 0, not_applicable(bound, name, about)))
@@ -202,7 +205,7 @@ def preview(bound: Mapping[str, Bound], runs: Sequence[tuple[Run, RunFacts]], st
             if b.is_step:
                 read |= {(about.name, s) for s in missing if s is not None}
                 forwards |= {(about.name, s) for s in missing if s is not None and b.needs_forward}
-        if forwards:
+        if len(forwards) > passes:
             captured |= _captured(bound, applicable, run, about)
     return Preview(tuple(forecasts), len(forwards), len(read), captured)
 
@@ -216,7 +219,8 @@ def _missing_steps(bound: Mapping[str, Bound], name: str, about: RunFacts, store
 
 def _captured(bound: Mapping[str, Bound], names: Iterable[str], run: Run, about: RunFacts) -> dict[str, int]:
     probe = run.probe(about.probe)
-    sizes = {"batch": probe.inputs.shape[0], "pos": probe.inputs.shape[1], "query": probe.inputs.shape[1], "key": probe.inputs.shape[1]}
+    batch, positions, *_ = *probe.inputs.shape, 1
+    sizes = {"batch": batch, **dict.fromkeys(("pos", "query", "key"), positions)}
     plan = capture(bound, names, about.sites, about.read_out)
     sizes_of = {
         site: sum(site_bytes(about.sites[site], sizes, where, query=site.endswith(("pattern", "scores"))) for where in positions)

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 def import_run(root: Path, path: Path, family: str, given: Sequence[str], name: str, mapping: str, metrics: str) -> None:
     run = Workspace(root).import_run(path, family, name=name, map=mapping or None, metrics=metrics or None, **parse_settings(given))
-    print(f"{run.name}: {len(run.steps)} checkpoints (steps {run.steps[0]:,} to {run.steps[-1]:,}), {len(run.metrics):,} rows of metrics")
+    tensors = f"{len(run.family.parameters()):,} parameters" + (f" and {len(b):,} buffers" if (b := run.family.buffers()) else "")
+    steps = f"steps {run.steps[0]:,} to {run.steps[-1]:,}"
+    print(f"{run.name}: {len(run.steps)} checkpoints ({steps}) of {tensors}, {len(run.metrics):,} rows of metrics")
+    if odd := run.record.source.get("passed_over"):
+        print(f"passed over, no step in the name: {', '.join(odd)}")
+    if run.family.weights_only:
+        print("weights only: what needs activations, outputs or a loss needs a model too; give it with --family ./mine.py:Mine (docs/families.md)")
     print(f"next: strobe analyze {run.name}")
 
 
@@ -62,13 +68,14 @@ def last_metrics_text(run: Run) -> str:
 
 def sites(root: Path, model: str, given: Sequence[str], as_json: bool) -> None:
     workspace = Workspace(root)
-    if any(p.name == model for p in workspace.registry.all("family")):
-        plugin = workspace.registry.get("family", model)
+    if ".py:" in model or any(p.name == model for p in workspace.registry.all("family")):
+        plugin = workspace.family_plugin(model)
         family = configured(plugin.load(), plugin.who, parse_settings(given))
     else:
         family = workspace.run(model).family
     rows = [{"what": "site", "name": n, "shape": list(s)} for n, s in family.sites().items()]
     rows += [{"what": "parameter", "name": n, "shape": list(s)} for n, s in family.parameters().items()]
+    rows += [{"what": "buffer", "name": n, "shape": list(s)} for n, s in family.buffers().items()]
     if as_json:
         print_json(rows)
     else:

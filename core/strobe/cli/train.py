@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,7 @@ def train(root: Path, asked: Asked, dry_run: bool, as_json: bool, quiet: bool) -
 
 def requests(workspace: Workspace, asked: Asked) -> list[Request]:
     """What a command line asks for: one training, or every combination of a sweep."""
+    asked = replace(asked, target=str(workspace.named_target(asked.target)))
     new = any(p.name == asked.target for p in workspace.registry.all("family"))
     if new and (asked.add or asked.resume):
         option = "--add" if asked.add else "--resume"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import os
 import pickle
 import resource
@@ -193,7 +194,8 @@ class _Worker:
     @staticmethod
     def _open(run: Run, step: int) -> Weights:
         weights, path = run.weights(step), run.path(step)
-        return Weights(names=list(weights), read=lambda name: read_tensor(path, name, memory.locked), source=weights.source)
+        read = functools.partial(read_tensor, path, made=memory.locked)
+        return Weights(names=list(weights), read=read, source=weights.source, buffers=lambda: weights.buffers)
 
     # --- what is shared --------------------------------------------------------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ def _prepare_train(workspace: Workspace, request: Mapping[str, Any]) -> Prepared
     if not request.get("target"):
         raise UsageError("a job of kind 'train' needs a target: ws.submit('train', target='modular_addition', p=113)")
     given = {"name": "", "training": None, "add": "", "interventions": (), **request}
-    target, training = given["target"], given["training"]
+    target, training = workspace.named_target(given["target"]), given["training"]
     whole = {
         "target": target if isinstance(target, str) else target.name,
         "name": given["name"],

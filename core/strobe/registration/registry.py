@@ -37,6 +37,8 @@ KINDS: dict[str, Kind] = {
     "strobe.reports": "report",
 }
 REQUIREMENT = re.compile(r"strobe\s*(\[[^]]*\])?\s*(?![-_.\w])\(?(?P<versions>[^;()@]*)\)?\s*(@[^;]*)?(;.*)?", re.IGNORECASE)
+FILES = "files.json"
+"""Where a workspace notes which plugins came from files."""
 CATEGORIES = ("weights", "activations", "attention", "outputs", "landscape", "trajectory", "results")
 
 
@@ -170,8 +172,12 @@ class Registry:
 
     @classmethod
     def discover(cls, root: Path | None = None) -> Registry:
-        """From the metadata of installed packages; imports none of them. `root`: the workspace whose disabled plugins are left out too."""
-        return cls(_discovered(disabled(root)))
+        """From the metadata of installed packages; imports none of them. `root`: the workspace whose disabled plugins are left out too, and whose
+        plugins from files are known."""
+        registry = cls(_discovered(disabled(root)))
+        for known in files_of(root) if root is not None else ():
+            registry.recall(**known)
+        return registry
 
     def all(self, kind: Kind | None = None) -> list[Plugin]:
         order = {k: i for i, k in enumerate(KINDS.values())}
@@ -201,17 +207,14 @@ class Registry:
         return found
 
     def add(self, cls: type[Any], name: str = "", package: str = "notebook", file: str = "") -> Plugin:
-        """Register an analyzer or renderer class from a notebook or a file, without packaging. Replaces an earlier one of that name."""
-        from ..analyzer import Analyzer
-        from ..renderer import Renderer
-
-        if not (isinstance(cls, type) and issubclass(cls, (Analyzer, Renderer))):
-            raise UsageError(f"{cls!r} is no analyzer or renderer class: derive it from strobe.Analyzer or strobe.Renderer")
-        kind: Kind = "analyzer" if issubclass(cls, Analyzer) else "renderer"
+        """Register an analyzer, renderer or family class from a notebook or a file, without packaging. Replaces an earlier one of that name."""
+        kind = _kind_of(cls)
         if why := names.problem(name or snake_case(cls.__name__)):
             raise UsageError(f"{cls.__qualname__}: {why}")
         plugin = Plugin(name or snake_case(cls.__name__), kind, "", None, package, "", given=cls, file=file)
         check(plugin, cls)
+        if kind == "family" and (known := self._plugins.get((kind, plugin.name))) and known.entry is not None:
+            raise UsageError(f"{cls.__qualname__}: {known.who} bears the name {plugin.name!r} already; give the class another name")
         category = plugin.contract.category if kind == "analyzer" else ""
         plugin = replace(plugin, category=category)
         self._plugins[kind, plugin.name] = plugin
@@ -231,6 +234,20 @@ class Registry:
         self._plugins.setdefault((kind, name), Plugin(name, kind, category, None, file.rpartition(":")[0], "", file=file))
 
 
+def _kind_of(cls: Any) -> Kind:
+    """What a class from a notebook or a file is. Raises `UsageError` for what is no plugin."""
+    from ..analyzer import Analyzer
+    from ..family import Family
+    from ..renderer import Renderer
+
+    bases: dict[type[Any], Kind] = {Analyzer: "analyzer", Renderer: "renderer", Family: "family"}
+    found = next((kind for base, kind in bases.items() if isinstance(cls, type) and issubclass(cls, base)), None)
+    if found is None:
+        hint = "; of a torch module, derive a strobe.ModuleFamily whose `build` returns it" if hasattr(cls, "state_dict") else ""
+        raise UsageError(f"{cls!r} is no plugin class: derive it from strobe.Analyzer, strobe.Renderer or strobe.Family{hint}")
+    return found
+
+
 def class_in(spec: str) -> Any:
     """What `./mine.py:Mine` names."""
     path, _, attribute = spec.rpartition(":")
@@ -245,6 +262,26 @@ def class_in(spec: str) -> Any:
         known = [n for n, v in vars(module).items() if isinstance(v, type)]
         raise UsageError(f"{spec!r}: {file} defines no {attribute!r}{did_you_mean(attribute, known)}")
     return getattr(module, attribute)
+
+
+def files_of(root: Path) -> list[dict[str, str]]:
+    """Plugins from files that were used in a workspace: name, kind, category, and the file as `/path/mine.py:Mine`."""
+    file = root / FILES
+    return json.loads(file.read_text()) if file.is_file() else []
+
+
+def remember_files(root: Path, plugins: Iterable[Plugin]) -> None:
+    """Note which plugins came from files, so that another process finds them by name."""
+    from ..checkpoints import write_atomically
+
+    known = {(f["kind"], f["name"]): f for f in files_of(root)}
+    new = dict(known)
+    for plugin in (p for p in plugins if p.file):
+        path, _, attribute = plugin.file.rpartition(":")
+        file = f"{Path(path).resolve()}:{attribute}"
+        new[plugin.kind, plugin.name] = {"name": plugin.name, "kind": plugin.kind, "category": plugin.category, "file": file}
+    if new != known:
+        write_atomically(root / FILES, json.dumps(list(new.values()), indent=1).encode())
 
 
 def snake_case(name: str) -> str:

@@ -1,9 +1,9 @@
 """Checkpoints that someone else made become a run: names, orientation, train indices and losses kept.
 
-A folder holds one file per step, `.safetensors` or `.pt` (weights only), whose name ends in the step (`epoch_00500.safetensors`, `model-500.pt`).
-Beside them may lie `run.json` (a description whose leaves name the family's parameters), `losses.safetensors` (`train_loss` per step, `test_loss`
-at a constant stride, and `train_index`, the inputs that were trained on), and losses in a CSV file (`--metrics`).
-A mapping (`--map FILE`, YAML or JSON) says once what foreign tensors are called and how they are turned, and is kept in the run:
+`folders` says what a folder holds and `state_dicts` what its files do. Beside the checkpoints may lie `run.json` (a description whose leaves name the
+family's parameters), `losses.safetensors` (`train_loss` per step, `test_loss` at a constant stride, and `train_index`, the inputs that were trained
+on), and losses in a CSV file (`--metrics`). A mapping (`--map FILE`, YAML or JSON) says once what foreign tensors are called and how they are turned,
+and is kept in the run:
 
     embed.W_E: transformer.wte.weight
     blocks.0.mlp.W_in: {from: h.0.fc1.weight, transpose: true}
@@ -12,28 +12,26 @@ A mapping (`--map FILE`, YAML or JSON) says once what foreign tensors are called
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .. import checkpoints
-from ..errors import CheckpointError, StrobeError, UsageError, did_you_mean
+from ..errors import CheckpointError, PluginError, StrobeError, UsageError, did_you_mean
+from .folders import LOSSES, Found, look
 from .run import Run, RunRecord, check_new, create, versions, write_metrics
+from .state_dicts import apart, read, unwrapped
 
 if TYPE_CHECKING:
     import torch
 
     from ..family import Family
+    from ..registration.registry import Plugin, Registry
     from ..workspace import Workspace
 
-SUFFIXES = (".safetensors", ".pt", ".pth")
-LOSSES = "losses.safetensors"
 SPLITS = ("train_index", "train_indices")
 
 
@@ -61,20 +59,10 @@ class Source(BaseModel):
             raise CheckpointError(f"the mapping cannot turn tensor {self.tensor!r} {tuple(tensors[self.tensor].shape)}: {how}: {e}") from e
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a folder holds."""
-
-    folder: Path
-    files: Mapping[int, Path]
-    description: Mapping[str, Any]
-    arrays: Mapping[str, Any]
-
-
 def import_folder(
     workspace: Workspace,
     folder: Path,
-    family_name: str,
+    family_name: str | type[Family] = "",
     *,
     name: str = "",
     mapping: str | Path | None = None,
@@ -82,33 +70,41 @@ def import_folder(
     parameters: Mapping[str, Any] | None = None,
 ) -> Run:
     """Copy a folder of checkpoints into the workspace as a run. An error says which key or shape is missing, and leaves nothing behind."""
-    import shutil
-
     from ..analysis.request import configured
 
-    plugin = workspace.registry.get("family", family_name)
+    plugin = workspace.family_plugin(family_name) if family_name else of_weights_only(workspace.registry)
     found = look(folder)
     cls: type[Family] = plugin.load()
-    family: Family = configured(cls, plugin.who, {**described_parameters(cls, found.description), **(parameters or {})})
     sources = read_mapping(Path(mapping)) if mapping else {}
+    told = {**told_by_tensors(cls, found, sources), **described_parameters(cls, found.description), **(parameters or {})}
+    family: Family = configured(cls, plugin.who, told)
     record = RunRecord(
         name=name or folder.resolve().name,
-        family=family_name,
+        family=plugin.name,
         parameters=family.model_dump(mode="json"),
         state="imported",
         source={
             "folder": folder.resolve().name,
             "description": _without_series(found.description),
             "mapping": {k: s.model_dump() for k, s in sources.items()},
+            **({"passed_over": list(found.passed_over)} if found.passed_over else {}),
         },
         versions=versions(),
     )
     if record.name in {p.name for p in workspace.registry.all("family")}:
         raise UsageError(f"a run may not bear a family's name ({record.name}); choose another with --name")
-    rows = metric_rows(found, Path(metrics) if metrics else None)
+    return _placed(workspace, record, family, found, sources, metric_rows(found, Path(metrics) if metrics else None))
+
+
+def _placed(
+    workspace: Workspace, record: RunRecord, family: Family, found: Found, sources: Mapping[str, Source], rows: Sequence[Mapping[str, Any]]
+) -> Run:
+    """The run, whole or not at all: an import that is killed can be repeated."""
+    import shutil
+
     target = workspace.root / "runs" / record.name
     check_new(target, record.name)
-    staging = workspace.root / ".importing" / record.name  # a run appears whole: an import that is killed can be repeated
+    staging = workspace.root / ".importing" / record.name
     shutil.rmtree(staging, ignore_errors=True)
     try:
         adopt(create(staging, record, stored_split(family, found), workspace.registry), family, found, sources)
@@ -121,24 +117,25 @@ def import_folder(
     return Run(target, workspace.registry)
 
 
-def look(folder: Path) -> Found:
-    """The checkpoints and what lies beside them. Raises `UsageError` when there are none."""
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder of checkpoints; give the folder that holds the .safetensors or .pt files")
-    files: dict[int, Path] = {}
-    for file in sorted(folder.iterdir()):
-        number = re.search(r"(\d+)\D*$", file.stem)
-        if file.suffix in SUFFIXES and file.name != LOSSES and number:
-            if int(number[1]) in files:
-                raise UsageError(f"{files[int(number[1])].name} and {file.name} both look like step {number[1]}; keep one per step")
-            files[int(number[1])] = file
-    if not files:
-        raise UsageError(
-            f"{folder} holds no checkpoints: expected .safetensors or .pt files whose name ends in the step, such as step_00500.safetensors"
-        )
-    description = _json(folder / "run.json") if (folder / "run.json").is_file() else {}
-    arrays = checkpoints.read_all(folder / LOSSES) if (folder / LOSSES).is_file() else {}
-    return Found(folder, dict(sorted(files.items())), description, arrays)
+def of_weights_only(registry: Registry) -> Plugin:
+    """The family of checkpoints that nobody gives a model for; Strobe's own before a stranger's."""
+    for plugin in sorted(registry.all("family"), key=lambda p: p.package != "strobe"):
+        try:
+            if plugin.load().weights_only:
+                return plugin
+        except PluginError:  # a broken family: it is listed with its reason, and is not asked for here
+            continue
+    raise UsageError("no family here takes checkpoints without a model; give one with --family (`strobe plugins list --kind family`)")
+
+
+def told_by_tensors(cls: type[Family], found: Found, sources: Mapping[str, Source]) -> dict[str, Any]:
+    """What the first checkpoint says of the family's parameters."""
+    from ..family import Family
+
+    if cls.of_tensors.__func__ is Family.of_tensors.__func__:  # type: ignore[attr-defined]  # nothing to ask, and no file to read twice
+        return {}
+    files = next(iter(found.files.values()))
+    return cls.of_tensors(_taken(sources, read(files)) if sources else unwrapped(read(files)))
 
 
 def described_parameters(cls: type[Family], description: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,42 +181,36 @@ def _source(name: str, value: Any) -> Source:
 def adopt(run: Run, family: Family, found: Found, sources: Mapping[str, Source]) -> None:
     """Copy every checkpoint under its canonical names, checked against the family's shapes."""
     digests = {}
-    for step, file in found.files.items():
-        tensors = canonical_tensors(family, file, sources)
+    for step, files in found.files.items():
+        file = str(files[0].relative_to(found.folder))
+        try:
+            tensors = canonical_tensors(family, files, sources)
+        except CheckpointError as e:
+            raise CheckpointError(str(e) if files[0].name in str(e) else f"{file}: {e}") from e
         if problems := family.problems({n: tuple(t.shape) for n, t in tensors.items()}):
-            hint = "give the parameters with --set (for example --set p=97), or a mapping of names and orientation with --map FILE"
-            raise CheckpointError(f"{file.name}: {'; '.join(problems[:3])}{' ...' if len(problems) > 3 else ''}; {hint}")
-        digests[step] = checkpoints.write(run.path(step), tensors, {"step": step})
+            raise CheckpointError(f"{file}: {'; '.join(problems[:3])}{' ...' if len(problems) > 3 else ''}; {_hint(family, found)}")
+        digests[step] = checkpoints.write(run.path(step), apart(tensors), {"step": step})
     run.adopt_checkpoints(digests)
 
 
-def canonical_tensors(family: Family, file: Path, sources: Mapping[str, Source]) -> dict[str, torch.Tensor]:
-    """The tensors of one file under canonical names and in `x @ W` orientation: by the mapping when there is one, else by the family."""
-    tensors = checkpoints.read_all(file) if file.suffix == ".safetensors" else load_pt(file)
-    if not sources:
-        return family.load(tensors)
-    try:
-        return {name: source.take(tensors) for name, source in sources.items()}
-    except CheckpointError as e:
-        raise CheckpointError(f"{file.name}: {e}") from e
+def _hint(family: Family, found: Found) -> str:
+    if family.weights_only:
+        first = next(iter(found.files.values()))[0].relative_to(found.folder)
+        return f"the tensors of a run are those of its first checkpoint, {first}: keep the checkpoints of one model in the folder"
+    return "give the parameters with --set (for example --set p=97), or a mapping of names and orientation with --map FILE"
 
 
-def load_pt(file: Path) -> dict[str, torch.Tensor]:
-    """A `.pt` file that holds tensors by name, or one dictionary of them (`state_dict`, `model`). Loaded with weights only: no code is run."""
-    import torch
+def canonical_tensors(family: Family, files: Sequence[Path], sources: Mapping[str, Source]) -> dict[str, torch.Tensor]:
+    """The tensors of one checkpoint under canonical names and in `x @ W` orientation: by the mapping when there is one, else by the family."""
+    tensors = read(files)
+    if sources:
+        return _taken(sources, tensors)
+    known = {**family.parameters(), **family.buffers()}
+    return family.load(tensors if any(name in known for name in tensors) else unwrapped(tensors))
 
-    try:
-        data = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as e:  # torch raises pickle, zip and runtime errors of many kinds here
-        reason = str(e).partition("\n")[0]
-        raise CheckpointError(
-            f"{file.name} cannot be loaded as weights only ({reason}); save its state_dict() with torch.save, or as safetensors"
-        ) from e
-    nested = [v for v in data.values() if isinstance(v, dict)] if isinstance(data, dict) else []
-    for candidate in [data, *nested]:
-        if isinstance(candidate, dict) and candidate and all(isinstance(v, torch.Tensor) for v in candidate.values()):
-            return {str(k): v.detach().contiguous() for k, v in candidate.items()}
-    raise CheckpointError(f"{file.name} holds no dictionary of tensors; save model.state_dict() with torch.save")
+
+def _taken(sources: Mapping[str, Source], tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: source.take(tensors) for name, source in sources.items()}
 
 
 def stored_split(family: Family, found: Found) -> dict[str, torch.Tensor]:
@@ -227,7 +218,7 @@ def stored_split(family: Family, found: Found) -> dict[str, torch.Tensor]:
     import torch
 
     index = next((found.arrays[n] for n in SPLITS if n in found.arrays), None)
-    if index is None:
+    if index is None or family.weights_only:
         return dict(family.split())
     train = index.long()
     n = sum(len(v) for v in family.split().values())
@@ -292,10 +283,3 @@ def _csv_row(file: Path, row: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(value, (int, float)):
             raise UsageError(f"metrics {file}: {name} {value!r} at step {step} is no number")
     return row
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text())  # type: ignore[no-any-return]
-    except ValueError as e:
-        raise UsageError(f"{file} is not valid JSON: {e}") from e

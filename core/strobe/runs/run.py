@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .. import checkpoints
 from ..analysis.counters import count
+from ..analysis.plan import NO_MODEL
 from ..arguments import Checkpoints, Probe
 from ..errors import CheckpointError, StrobeError, UsageError, did_you_mean
 from ..version import __version__
@@ -104,7 +105,7 @@ class Run:
         if entry is None:
             raise CheckpointError(f"run {self.name} has no checkpoint at step {step}{did_you_mean(str(step), map(str, self.steps))}")
         path = self.path(step)
-        weights = Weights.open(path, source=f"run {self.name}, step {step}")
+        weights = Weights.open(path, source=f"run {self.name}, step {step}", buffers=lambda: self.family.buffers())
         self._verify(path, entry, step)
         if step not in self._read:  # a trajectory that reads tensor by tensor opens a file many times, and reads it once
             self._read.add(step)
@@ -135,7 +136,9 @@ class Run:
 
     def probe(self, name: str = "") -> Probe:
         """A probe by name, the family's first when no name is given."""
-        name = name or next(iter(self.probes))
+        name = name or next(iter(self.probes), "")
+        if not self.probes:
+            raise UsageError(f"run {self.name} has no probe{f' {name!r}' if name else ''}: {NO_MODEL.partition(': ')[2]}")
         if name not in self.probes:
             raise UsageError(f"run {self.name} has no probe {name!r}{did_you_mean(name, self.probes)}")
         return self.probes[name]()  # type: ignore[no-any-return]

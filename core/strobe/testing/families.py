@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..family import Family
+from ..module_family import ModuleFamily
 from ..sites import Last, Positions, Tap, select
 from .analyzers import settings_described
 from .findings import NotMeant, Source, Unfit
@@ -40,7 +41,9 @@ class Subject:
         import torch
 
         generator = torch.Generator().manual_seed(1)
-        return {n: t + 0.1 * torch.randn(t.shape, generator=generator) if not t.any() else t for n, t in self.family.initial().items()}
+        initial = self.family.initial()
+        zero = {n for n, t in initial.items() if t.is_floating_point() and not t.any()}
+        return {n: t + 0.1 * torch.randn(t.shape, generator=generator) if n in zero else t for n, t in initial.items()}
 
     @functools.cached_property
     def probe(self) -> Any:
@@ -71,8 +74,10 @@ def has_what_it_names(subject: Subject) -> None:
     shapes = {n: tuple(t.shape) for n, t in tensors.items()}
     if problems := family.problems(shapes):
         raise Unfit(f"initial() is not what parameters() says: {problems[0]}", "give both the same names and shapes", subject.at("initial"))
-    if odd := [n for n in shapes if n not in family.parameters()]:
+    if odd := [n for n in shapes if n not in family.parameters() and n not in family.buffers()]:
         raise Unfit(f"initial() gives {odd[0]!r}, which parameters() does not name", "name it there", subject.at("parameters"))
+    if both := [n for n in family.buffers() if n in family.parameters()]:
+        raise Unfit(f"{both[0]!r} is in parameters() and in buffers()", "training moves it or it does not: keep it in one", subject.at("buffers"))
     if differing := [n for n in tensors if not bool((tensors[n] == again[n]).all())]:
         fix = "draw from `torch.Generator().manual_seed(self.seed)`"
         raise Unfit(f"two calls of initial() differ in {differing[0]}", fix, subject.at("initial"))
@@ -132,8 +137,8 @@ def answers(subject: Subject) -> None:
         raise Unfit(
             f"forward gives {list(logits.shape)} for {len(probe.inputs)} inputs", "return finite logits [batch, classes]", subject.at("forward")
         )
-    leaves = {n: w.detach().clone().requires_grad_() for n, w in subject.weights.items()}
-    loss = family.loss(family.forward(leaves, probe.inputs, Tap()).double(), probe.targets)
+    leaves = {n: subject.weights[n].detach().clone().requires_grad_() for n in family.parameters()}
+    loss = family.loss(family.forward({**subject.weights, **leaves}, probe.inputs, Tap()).double(), probe.targets)
     if tuple(loss.shape) != (len(probe.inputs),):
         raise Unfit(
             f"loss has shape {list(loss.shape)}, not [{len(probe.inputs)}]", 'return one number per input: `reduction="none"`', subject.at("loss")
@@ -149,10 +154,12 @@ def agrees_with_its_module(subject: Subject) -> None:
 
     if subject.cls.build is Family.build:
         raise NotMeant("it has no `build`: no module to agree with")
-    module = subject.family.build()
-    module.load_state_dict(dict(subject.weights))
+    module = subject.family.build().eval()
+    if unknown := module.load_state_dict(dict(subject.weights), strict=False).unexpected_keys:
+        raise Unfit(f"the module of build() has no tensor {unknown[0]!r}", "give initial() and the module the same names", subject.at("build"))
     with torch.no_grad():
         theirs = module(subject.probe.inputs)
+    theirs = subject.family.logits(theirs) if isinstance(subject.family, ModuleFamily) else theirs
     theirs = select("logits", theirs, subject.family.read_out) if theirs.ndim == 3 else theirs
     _agree(subject, subject.logits, theirs, "the module of build()", "forward")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def weights(run: TinyRun | None = None, *, step: int = STEP_OF_CHECKS) -> Weights:
     """The weights of a step, read-only."""
     run = run or tiny_run()
-    return Weights(read_only(run.checkpoints[step]), source=f"run {run.name} step {step}")
+    return Weights(read_only(run.checkpoints[step]), source=f"run {run.name} step {step}", buffers=run.family.buffers())
 
 
 def activations(sites: Mapping[str, Positions] | None = None, run: TinyRun | None = None, *, step: int = STEP_OF_CHECKS) -> Activations:
@@ -52,7 +52,9 @@ def probe(run: TinyRun | None = None) -> Probe:
 def loss(run: TinyRun | None = None, *, step: int = STEP_OF_CHECKS) -> Loss:
     """The training loss as a function of the weights."""
     run = run or tiny_run()
-    return Loss(objective(run.family, run.probe), {name: run.checkpoints[step][name] for name in run.family.parameters()})
+    tensors = run.checkpoints[step]
+    fixed = {name: tensors[name] for name in run.family.buffers()}
+    return Loss(objective(run.family, run.probe, fixed), {name: tensors[name] for name in run.family.parameters()})
 
 
 def checkpoints(run: TinyRun | None = None) -> Checkpoints:

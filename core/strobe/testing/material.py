@@ -107,7 +107,7 @@ class _Maker:
 
     def _weights(self) -> Weights:
         self.watched |= {f"weights[{n!r}]": t for n, t in self.tensors.items()}
-        return Weights(self.tensors, source=f"run {self.run.name} step {self.step}")
+        return Weights(self.tensors, source=f"run {self.run.name} step {self.step}", buffers=self.run.family.buffers())
 
     def _activations(self) -> Activations:
         found = Activations({site: tensor for (site, _), tensor in self.captured.items()})
@@ -130,7 +130,8 @@ class _Maker:
         return self.probe
 
     def _loss(self) -> Loss:
-        loss = Loss(objective(self.run.family, self.probe), {n: self.tensors[n] for n in self.run.family.parameters()})
+        fixed = {n: self.tensors[n] for n in self.run.family.buffers()}
+        loss = Loss(objective(self.run.family, self.probe, fixed), {n: self.tensors[n] for n in self.run.family.parameters()})
         self.watched |= {f"loss.weights[{n!r}]": t for n, t in loss.weights.items()}
         return loss
 
@@ -141,7 +142,8 @@ class _Maker:
     def _of_run(self, run: TinyRun) -> Checkpoints:
         tensors = {step: read_only(self.change.tensors(run.checkpoints[step])) for step in self.change.steps(run.steps)}
         self.watched |= {f"checkpoints[{s}][{n!r}]": t for s, named in tensors.items() for n, t in named.items()}
-        return Checkpoints(tuple(tensors), lambda step: Weights(tensors[step], source=f"run {run.name} step {step}"))
+        buffers = run.family.buffers()
+        return Checkpoints(tuple(tensors), lambda step: Weights(tensors[step], source=f"run {run.name} step {step}", buffers=buffers))
 
     def _metrics(self) -> pd.DataFrame:
         import pandas as pd
@@ -166,12 +168,12 @@ class _Maker:
         return Context(self.run.name, self.step, self.run.family)
 
 
-def objective(family: Family, probe: Probe) -> Callable[[Mapping[str, Any], Split], Any]:
-    """(weights, split or indices of inputs) -> mean loss over that part of the probe, differentiable."""
+def objective(family: Family, probe: Probe, buffers: Mapping[str, Any] | None = None) -> Callable[[Mapping[str, Any], Split], Any]:
+    """(weights, split or indices of inputs) -> mean loss over that part of the probe, differentiable; `buffers` stay as they are."""
 
     def mean_loss(weights: Mapping[str, Any], split: Split) -> Any:
         rows = split if not isinstance(split, str) else slice(None) if split == "all" and "all" not in probe.splits else probe.splits[split]
-        logits = family.forward(weights, probe.inputs[rows], Tap())
+        logits = family.forward({**(buffers or {}), **weights}, probe.inputs[rows], Tap())
         return family.loss(logits.double(), probe.targets[rows]).mean()
 
     return mean_loss

@@ -90,7 +90,7 @@ def _moved(family: Family, probe: Probe, split: Mapping[str, torch.Tensor]) -> I
 
     weights = {name: tensor.detach().clone() for name, tensor in family.initial().items()}
     for _ in range(EPOCHS + 1):
-        leaves = {n: w.requires_grad_(w.is_floating_point()) for n, w in weights.items()}
+        leaves = {n: w.requires_grad_(w.is_floating_point() and n not in family.buffers()) for n, w in weights.items()}
         loss, accuracy = _look(family, leaves, probe, split["train"])
         moving = [w for w in leaves.values() if w.requires_grad]
         grads = iter(torch.autograd.grad(loss, moving, allow_unused=True))

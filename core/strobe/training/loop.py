@@ -185,12 +185,13 @@ Leaves = dict[str, "torch.Tensor"]
 
 
 def leaves(family: Family, training: Training, resume: Saved | None) -> Leaves:
-    """Parameters as leaves of autograd, from the start or from a checkpoint; frozen ones without gradient."""
+    """Parameters as leaves of autograd, from the start or from a checkpoint; frozen ones and buffers without gradient."""
     tensors = family.initial() if resume is None else resume.tensors
     frozen = {name for pattern in training.freeze for name in fnmatch.filter(tensors, pattern)}
     for pattern in training.freeze:
         if not fnmatch.filter(tensors, pattern):
             raise UsageError(f"freeze={pattern!r} matches no parameter{did_you_mean(pattern, tensors)}")
+    frozen |= set(family.buffers())
     return {name: tensor.detach().clone().requires_grad_(name not in frozen) for name, tensor in tensors.items()}
 
 

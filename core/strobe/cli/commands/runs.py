@@ -25,7 +25,7 @@ def demo(
 
 @root.command()
 def train(
-    target: Annotated[str, typer.Argument(metavar="FAMILY|RUN|RUN@STEP", help="A family, a run to go on with, or where to branch off.")],
+    target: Annotated[str, typer.Argument(metavar="FAMILY|RUN|RUN@STEP", help="A family (or ./file.py:Class), a run to go on with, or where to branch off.")],
     workspace: Folder = "",
     set_: Set = None,
     sweep: Annotated[str, typer.Option(metavar="FILE", help="YAML: settings to lists of values, or a list of settings.")] = "",
@@ -53,7 +53,7 @@ def train(
 @root.command("import")
 def import_(
     path: Path,
-    family: Annotated[str, typer.Option(help="Family the checkpoints belong to.")],
+    family: Annotated[str, typer.Option(help="Family they belong to, or ./file.py:Class [default: none, weights only].")] = "",
     workspace: Folder = "",
     set_: Set = None,
     name: Annotated[str, typer.Option(help="Name of the run [default: the folder's].")] = "",
