@@ -53,6 +53,7 @@ class Renderer(Plugin):
     `at` coordinates it *is* cut at besides run, step and probe (`("layer", "neuron")`); `picks` what a click moves;
     `compares` how it draws several runs in one frame: `("overlay",)`, `("overlay", "grid")`. Without it a report shows runs side by side, in a grid
     of whole charts, or as a difference.
+    `by_hand` what a reader can do with it where it is alive (`"Drag to turn it."`), left out of pictures and films;
     `narrows` whether a brush (neurons or frequencies marked in another panel) leaves only their rows;
     `cut` further consumed tables that are cut at the cursor like the drawn one, of any settings, where the others come whole.
     """
@@ -65,7 +66,8 @@ class Renderer(Plugin):
     compares: ClassVar[tuple[str, ...]] = ()
     narrows: ClassVar[bool] = False
     cut: ClassVar[tuple[str, ...]] = ()
-    class_attributes: ClassVar[frozenset[str]] = frozenset({"consumes", "slots", "over", "at", "picks", "compares", "narrows", "cut"})
+    by_hand: ClassVar[str] = ""
+    class_attributes: ClassVar[frozenset[str]] = frozenset({"consumes", "slots", "over", "at", "picks", "compares", "narrows", "cut", "by_hand"})
     common_settings: ClassVar[Mapping[str, str]] = {
         "width": "width of the plot in pixels",
         "height": "height of the plot in pixels",

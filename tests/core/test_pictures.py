@@ -20,12 +20,12 @@ from PIL import Image
 from small import SHOWN, small_workspace
 
 import strobe
-from strobe import Frame, Renderer, StrobeError, charts
+from strobe import Frame, Renderer, StrobeError, Training, Workspace, charts
 from strobe.errors import UsageError
 from strobe.export import FORMATS, write_report, write_view
 from strobe.export.sheet import GUTTER, HALF, Picture, Tile, length, rows, wrapped
 from strobe.export.sizes import size_of
-from strobe.reports.report import Panel, Report, Section, load
+from strobe.reports.report import Panel, Report, Section, find, load
 
 SVG = "{http://www.w3.org/2000/svg}"
 FURTHER = [
@@ -38,6 +38,11 @@ FURTHER = [
     "map_convergence",
     "neuron_dynamics",
 ]
+MLP = [
+    *["weight_norms", "effective_dimensionality", "dominant_frequencies", "key_frequencies", "parameter_trajectory", "phases", "neuron_frequency"],
+    *["neuron_dynamics", "activation_maps", "loss_and_accuracy", "progress_measures"],
+]
+COMPARED = ["weight_norms", "effective_dimensionality", "dominant_frequencies", "key_frequencies", "phases", "run_summary"]
 GOLDEN_SCALE, SMALL = 0.25, 6
 """Goldens are pictures at a quarter of a pixel per pixel; they are compared as means over 6 x 6 of their elements."""
 
@@ -77,7 +82,31 @@ def test_starting_reports_look_as_they_did(small, data: Path, tmp_path: Path, re
     shown = load(run.family.report() if name == "own" else run.family.reports()[name])
     only = [shown.sections[0].title] if name == "own" else []  # its second section are panels of the others
     made = write_report(workspace, shown, run, tmp_path / "x.png", cursor={"step": 10}, scale=GOLDEN_SCALE, only=only)
-    golden = data / "golden" / f"{name}.png"
+    looks_like(made, data / "golden" / f"{name}.png", request)
+
+
+def test_the_report_without_attention_looks_as_it_did(tmp_path: Path, data: Path, request: pytest.FixtureRequest) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    training = Training(epochs=20, lr=1e-2, schedule="every:10")
+    run = workspace.train("modular_mlp", name="mlp", training=training, p=7, d_mlp=16, fraction=0.5)
+    assert not workspace.analyze(run, [*MLP]).failures
+    made = write_report(workspace, load(run.family.report()), run, tmp_path / "x.png", cursor={"step": 10}, scale=GOLDEN_SCALE)
+    looks_like(made, data / "golden" / "grokking_mlp.png", request)
+
+
+def test_the_report_of_several_runs_looks_as_it_did(tmp_path: Path, data: Path, request: pytest.FixtureRequest) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    training = Training(epochs=20, lr=1e-2, schedule="every:10")
+    for seed in (0, 1):
+        run = workspace.train("modular_addition", name=f"seed-{seed}", training=training, p=7, d_model=8, n_heads=2, d_mlp=8, fraction=0.5, seed=seed)
+        assert not workspace.analyze(run, COMPARED).failures
+    shown = find(workspace, "compare_runs", "seed-0").model_copy(update={"align": "step"})  # so short a training has no turn
+    made = write_report(workspace, shown, "seed-0", tmp_path / "x.png", cursor={"step": 10}, scale=GOLDEN_SCALE)
+    looks_like(made, data / "golden" / "compare_runs.png", request)
+
+
+def looks_like(made: Path, golden: Path, request: pytest.FixtureRequest) -> None:
+    """Whether a picture is as large as its golden one, and about the same; or (`--update-golden`) make it the golden one."""
     if request.config.getoption("--update-golden"):
         golden.parent.mkdir(exist_ok=True)
         with Image.open(made) as image:

@@ -16,6 +16,7 @@ from ..jobs.worker import ensure_worker
 from ..storage.database import set_aside
 from ..workspace import Workspace
 from .output import analyzer_settings, print_json, print_table
+from .report import parse_cursor
 
 if TYPE_CHECKING:
     from .train import Asked
@@ -183,11 +184,15 @@ def detach_analyze(
     _detach(Workspace(root), "analyze", [request])
 
 
-def detach_render(root: Path, name: str, runs: Sequence[str], output: Path) -> None:
+def detach_render(root: Path, name: str, runs: Sequence[str], output: Path, at: str, theme: str, options: Mapping[str, Any]) -> None:
     if len(runs) > 1:
         raise UsageError("a job renders one run: name the others in the report (`runs:`), or leave out --detach")
     run = runs[0] if runs else ""
-    _detach(Workspace(root), "export", [{"report": name, "run": run, "output": str(output)}])
+    _detach(
+        Workspace(root),
+        "export",
+        [{"report": name, "run": run, "output": str(output), "cursor": parse_cursor(at), "theme": theme, "options": options}],
+    )
 
 
 def _detach(workspace: Workspace, kind: str, requests: Sequence[Mapping[str, Any]]) -> None:

@@ -17,15 +17,23 @@ Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", he
 Analyzers = Annotated[list[str] | None, typer.Option("-a", "--analyzer", help="Name, or ./file.py:Class. Repeatable; all when left out.")]
 Probe = Annotated[str, typer.Option(help="Batch of inputs to look at [default: the family's first].")]
 Detach = Annotated[bool, typer.Option("--detach", help="As a job in the background; `strobe jobs list` shows it.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job, or the beginning of it.")]
 Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN ...]", help="Runs, all when left out.")]
 Theme = Annotated[str, typer.Option(help="light, dark, or paper (black on white, thin lines, for print).")]
 Width = Annotated[str, typer.Option(metavar="WIDTH", help="Of the picture: 85mm, 3.3in, 600px.")]
 Scale = Annotated[float | None, typer.Option(help="Picture elements per pixel [default: 2; 300 dpi for a width in mm].")]
+Only = Annotated[list[str] | None, typer.Option("--only", metavar="PANEL", help="Number or title of a panel, or title of a section. Repeatable.")]
+Columns = Annotated[int | None, typer.Option(help="Panels side by side in a picture: 1 or 2 [default: 2].")]
 Over = Annotated[str, typer.Option(metavar="NAME", help="What runs in an animation: step, neuron, head, ..., azimuth [default: step].")]
 Fps = Annotated[float | None, typer.Option(help="Frames per second of an animation [default: 8].")]
 Ease = Annotated[str, typer.Option(metavar="EASING", help="Of an animation: linear or in-out [default: linear].")]
 Loop = Annotated[int | None, typer.Option(help="How often an animation runs, 0 for ever [default: 0].")]
+
+
+def chosen(**options: Any) -> dict[str, Any]:
+    """The options of a format that somebody wrote: formats take different ones, and say so."""
+    return {name: value for name, value in options.items() if value not in (None, "", [])}
 
 
 def workspace_path(given: str) -> Path:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
 from ..workspace import Workspace
-from .output import parse_value, print_json, print_table
+from .output import parse_value, print_json, print_table, progress_bar
 
 SCHEMA = "report.schema.json"
 """Lies beside the reports that `report new` makes, so that editors find it without a network."""
@@ -60,7 +60,7 @@ def check(root: Path, name: str) -> None:
     print(f"{name}: good")
 
 
-def render(root: Path, name: str, runs: Sequence[str], output: Path, at: str, theme: str) -> None:
+def render(root: Path, name: str, runs: Sequence[str], output: Path, at: str, theme: str, options: Mapping[str, Any], quiet: bool) -> None:
     """The first run is the page's; several are those that the report compares."""
     from ..export import write_report
     from ..reports.report import find
@@ -71,7 +71,12 @@ def render(root: Path, name: str, runs: Sequence[str], output: Path, at: str, th
     if len(runs) > 1:
         report = report.model_copy(update={"runs": [workspace.run(r).name for r in runs]})
     cursor = {**report.cursor, **parse_cursor(at)}
-    print(write_report(workspace, report, run, output, cursor={n: v for n, v in cursor.items() if n != "run"} or None, theme=theme))
+    looking = {n: v for n, v in cursor.items() if n != "run"} or None
+    with progress_bar(quiet, output.name) as bar:
+        written = write_report(
+            workspace, report, run, output, cursor=looking, theme=theme, progress=lambda done, total: bar(done, total, ""), **options
+        )
+    print(written)
 
 
 def schema() -> None:

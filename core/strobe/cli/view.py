@@ -1,4 +1,4 @@
-"""view: one panel into a file, still or moving; and how options on a command line become those of a format."""
+"""view: one panel into a file, still or moving."""
 
 from __future__ import annotations
 
@@ -21,10 +21,5 @@ def view(
     drawn = workspace.renderer(renderer, parse_settings(given))
     shown = workspace.view(drawn, run, table, **parse_cursor(at))
     with progress_bar(quiet, output.name) as bar:
-        written = write_view(shown, output, theme=theme, progress=lambda done, total: bar(done, total, ""), **chosen(options))
+        written = write_view(shown, output, theme=theme, progress=lambda done, total: bar(done, total, ""), **options)
     print(written)
-
-
-def chosen(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options somebody wrote: formats take different ones, and say so."""
-    return {name: value for name, value in options.items() if value not in (None, "", [])}

@@ -237,6 +237,7 @@ class _Drawer:
         self.film, self.events = film, events_of(film.workspace, film.run)
         self.still: dict[int, Drawing] = {}
         self.checked: set[int] = set()
+        self.styled: dict[int, tuple[Mapping[str, Any], dict[str, Any]]] = {}
 
     def frame(self, i: int) -> dict[str, Any]:
         """What one frame shows, as JSON."""
@@ -249,8 +250,9 @@ class _Drawer:
         drawing = flat(self._drawing(at, card, cursor), cursor)
         if drawing.problem:
             return {"spec": {}, "datasets": {}, "problem": drawing.problem}
-        whole = restyled(drawing.whole, self.film.theme)
-        return {"spec": {k: v for k, v in whole.items() if k != "datasets"}, "datasets": whole["datasets"], "problem": ""}
+        if at not in self.styled or self.styled[at][0] != drawing.spec:
+            self.styled[at] = drawing.spec, {k: v for k, v in restyled(drawing.spec, self.film.theme).items() if k != "datasets"}
+        return {"spec": self.styled[at][1], "datasets": dict(drawing.datasets), "problem": ""}
 
     def _drawing(self, at: int, card: Card, cursor: Mapping[str, Any]) -> Drawing:
         if self.film.over == "step" and at not in self.checked:

@@ -73,6 +73,17 @@ def alone(svg: str, box: Pixels, scale: float) -> Image:
     return Image.fromarray(np.dstack([colour.clip(0, 255), opacity]).astype(np.uint8))
 
 
+def magnified(png: bytes, box: Pixels) -> Image | None:
+    """A picture with sharp cells as large as a box, RGB; None where something shows through it."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as picture:
+        cells = picture.convert("RGBA")
+    if cells.getchannel("A").getextrema() != (255, 255):
+        return None
+    return cells.convert("RGB").resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.NEAREST)
+
+
 def over(picture: Image, part: Image, box: Pixels, at: Pixels) -> None:
     """Lay a part of a page (at `box`) upon another (RGB, at `at`), in place, as far as they meet."""
     left, top, right, bottom = max(box[0], at[0]), max(box[1], at[1]), min(box[2], at[2]), min(box[3], at[3])

@@ -6,6 +6,7 @@ process. Here the paths are named after what they hold, so that drawings can be 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import html
 import re
@@ -162,6 +163,15 @@ def _layers(pieces: Iterable[Piece]) -> list[Layer]:
 
 
 @dataclass(frozen=True)
+class Map:
+    """A picture within the drawing whose cells have sharp edges: where it stands, the PNG, and all of it as SVG."""
+
+    box: Box
+    png: bytes
+    svg: str
+
+
+@dataclass(frozen=True)
 class Moved:
     """A layer of marks that moved: its SVG with the definitions it uses, and how far it may reach; None: nothing is there."""
 
@@ -169,16 +179,40 @@ class Moved:
     box: Box | None
     leaves: bool
     """Whether something surely stands out of the picture."""
+    maps: Sequence[Map] = ()
+    """What lies below all of that."""
 
 
 def moved(layer: Layer, drawn: Drawn, picture: Box) -> Moved:
     """A layer with the marks of a drawing in its places. `picture`: what it must stay in."""
     nodes = [_wrapped(drawn.marks[name], around) for name, around in zip(layer.names, layer.around, strict=True)]
-    clips, svg = clip_boxes(drawn.defs), "".join(map(str, nodes))
+    clips, maps = clip_boxes(drawn.defs), []
+    while nodes and (found := _map(nodes[0])) is not None:
+        maps.append(found)
+        nodes = nodes[1:]
+    svg = "".join(map(str, nodes))
     used = [str(node) for name, node in drawn.defs.items() if f"#{name}" in svg]
     box = joined(map(Reach(clips).of, nodes))
     sure = None if box is None or within(box, picture) else joined(map(Reach(clips, sure=True).of, nodes))
-    return Moved(f"<defs>{''.join(used)}</defs>{svg}" if used else svg, box, sure is not None and not within(sure, picture))
+    return Moved(f"<defs>{''.join(used)}</defs>{svg}" if used else svg, box, sure is not None and not within(sure, picture), maps)
+
+
+def _map(mark: Node) -> Map | None:
+    """A mark that is one picture and nothing else, drawn without smoothing."""
+    node, shifts = mark, ""
+    while True:
+        if set(node.named) & {"clip-path", "opacity"}:
+            return None
+        shifts += " " + node.get("transform")
+        if len(node.children) != 1:
+            break
+        (node,) = node.children
+    kind, _, data = node.get("xlink:href").partition(";base64,")
+    sharp = node.tag == "image" and "pixelated" in node.get("style") and node.get("preserveAspectRatio") == "none"
+    if not sharp or kind != "data:image/png" or re.search("scale|rotate|matrix", shifts):
+        return None
+    box = Reach({}).of(mark)
+    return None if box is None else Map(box, base64.b64decode(data), str(mark))
 
 
 def _wrapped(node: Node, around: Sequence[str]) -> Node:

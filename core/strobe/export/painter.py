@@ -7,16 +7,17 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..checkpoints import write_atomically
-from .compose import Patch, Pixels, alone, around, over, packed, painted, png_of, within
+from .compose import Patch, Pixels, alone, around, magnified, over, packed, painted, png_of, within
 from .frames import GROUND, PAGE, PLAN, STILL, Panel, drawing_file, frame_file, read_json, together, write_json
-from .layers import Moved
+from .layers import Map, Moved
 from .motion import Vega, with_rows
 from .raster import sized
+from .reach import Box
 from .sheet import Block, Line, Page, Picture, Place, Sheet, Tile, laid_out, placed
 from .sizes import Size, check_elements
 from .stage import Stage, staged, svg_of
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Kept = TypeVar("Kept")
-TEMPLATES, PICTURES, LINES = 64, 64, 64
-"""Compiled charts, drawn ones and lines of words that a painter keeps."""
+TEMPLATES, PICTURES, WORDS = 64, 64, 512
+"""Compiled charts, drawn ones and words that a painter keeps."""
 QUICK, SLOW, STARTING = 0.02, 0.2, 1.0
 """Seconds: a panel of which only some marks move, one that is drawn whole, and the start of a process."""
 
@@ -42,7 +43,7 @@ class Painter:
     stages: list[Stage | None] = field(default_factory=list)
     templates: OrderedDict[str, Vega] = field(default_factory=OrderedDict)
     pictures: OrderedDict[str, Picture] = field(default_factory=OrderedDict)
-    lines: OrderedDict[str, Patch | None] = field(default_factory=OrderedDict)
+    words: OrderedDict[str, Patch | None] = field(default_factory=OrderedDict)
 
     @classmethod
     def of(cls, folder: Path) -> Painter:
@@ -202,11 +203,19 @@ class Painter:
         return [patch for patch in found if patch is not None]
 
     def _words(self, line: Line) -> Patch | None:
-        def write() -> Patch | None:
-            box = around(line.box, self._scale, (0, 0, *self._ground.size))
-            return None if box is None else Patch(box, painted(line.svg, box, self._scale, self._ground.crop(box)))
+        room = around(line.box, self._scale, (0, 0, *self._ground.size))
+        if room is None:
+            return None
+        picture = self._ground.crop(room)
+        for svg, box in line.pieces:
+            patch = _kept(self.words, svg, WORDS, partial(self._word, svg, box, room))
+            if patch is not None:
+                over(picture, patch.picture, patch.box, room)
+        return Patch(room, picture)
 
-        return _kept(self.lines, line.svg + str(line.box), LINES, write)
+    def _word(self, svg: str, box: Box, room: Pixels) -> Patch | None:
+        at = around(box, self._scale, room)
+        return None if at is None else Patch(at, painted(svg, at, self._scale, self._ground.crop(at)))
 
     def _entire(self, place: Place) -> Patch | None:
         box = around(place.box, self._scale, (0, 0, *self._ground.size))
@@ -220,8 +229,11 @@ class Painter:
         stage = self.stages[at]
         assert stage is not None
         room = around(place.box, self._scale, (0, 0, *self._ground.size))
-        boxes = [None if room is None or m.box is None else around(self._on_page(m.box, place), self._scale, room) for m in layers]
-        known = [box for box in boxes if box is not None]
+        if room is None:
+            return None
+        boxes = [None if m.box is None else around(self._on_page(m.box, place), self._scale, room) for m in layers]
+        maps = [around(self._on_page(found.box, place), self._scale, room) for m in layers for found in m.maps]
+        known = [box for box in (*boxes, *maps) if box is not None]
         if not known:
             return None
         whole = min(b[0] for b in known), min(b[1] for b in known), max(b[2] for b in known), max(b[3] for b in known)
@@ -229,11 +241,22 @@ class Painter:
         for k, layer in enumerate(stage.layers):
             if layer.names:
                 moved, box = next(moves)
+                for found in moved.maps:
+                    self._map(found, place, room, picture, whole)
                 if box is not None:
                     over(picture, painted(_set(moved.svg, place), box, self._scale, picture.crop(within(box, whole))), box, whole)
             elif k > 0 and (overlay := self._overlay(at, k, place)) is not None:
                 over(picture, overlay.picture, overlay.box, whole)
         return Patch(whole, picture)
+
+    def _map(self, found: Map, place: Place, room: Pixels, picture: Image, at: Pixels) -> None:
+        """Lay a map upon a part of the page: as it is where its edges are on picture elements, else as a drawing."""
+        edges = [value * self._scale for value in self._on_page(found.box, place)]
+        exact = (round(edges[0]), round(edges[1]), round(edges[2]), round(edges[3]))
+        if all(abs(a - b) < 0.01 for a, b in zip(edges, exact, strict=True)) and (cells := magnified(found.png, exact)) is not None:
+            over(picture, cells, exact, at)
+        elif (box := around(self._on_page(found.box, place), self._scale, room)) is not None:
+            over(picture, painted(_set(found.svg, place), box, self._scale, picture.crop(within(box, at))), box, at)
 
     @staticmethod
     def _on_page(box: tuple[float, float, float, float], place: Place) -> tuple[float, float, float, float]:

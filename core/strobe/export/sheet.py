@@ -6,6 +6,7 @@ PNG, PDF and frames of animations are made of the same SVG, so what one shows th
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,14 +26,14 @@ _OF_WIDTH = {
     222: "ijl",
     260: "|",
     278: " !,./:;I[\\]ft",
-    333: "()-`r",
+    333: "()-`r·",
     334: "{}",
     355: '"',
     389: "*",
     469: "^",
     500: "Jcksvxyz",
     556: "#$0123456789?L_abdeghnopqu",
-    584: "+<=>~",
+    584: "+<=>~×",
     611: "FTZ",
     667: "&ABEKPSVXY",
     722: "CDHNRUw",
@@ -113,10 +114,37 @@ class Place:
 
 @dataclass(frozen=True)
 class Line:
-    """Words about the run and the cursor: in an animation they change. Left, top, right, bottom as far as they may reach."""
+    """Words about the run and the cursor: in an animation they change."""
 
-    svg: str
-    box: tuple[float, float, float, float]
+    words: str
+    x: float
+    y: float
+    size: float
+    width: float
+    look: str
+    """Further attributes."""
+
+    @property
+    def svg(self) -> str:
+        return self._text(self.words, self.x)
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of the room it has."""
+        return self.x - 2, self.y, self.x + self.width + 2, self.y + self.size * LEADING
+
+    @property
+    def pieces(self) -> list[tuple[str, tuple[float, float, float, float]]]:
+        """Each word as SVG, and its room: most of them are the same in the next frame."""
+        found, x = [], self.x
+        for word in self.words.split(" "):
+            wide = length(word, self.size)
+            found.append((self._text(word, x), (x, self.y, x + wide, self.y + self.size * LEADING)))
+            x += wide + length(" ", self.size)
+        return found
+
+    def _text(self, words: str, x: float) -> str:
+        return f'<text x="{_n(x)}" y="{_n(self.y + self.size * 1.1)}" font-size="{_n(self.size)}"{self.look}>{escaped(words)}</text>'
 
 
 @dataclass(frozen=True)
@@ -150,15 +178,14 @@ class _Canvas:
         """Words from `y` down, wrapped at `width`; returns where they end."""
         for line in wrapped(words, size, width, bold):
             weight = ' font-weight="700"' if bold else ""
-            fill = self.sheet.colours[colour]
-            svg = f'<text x="{_n(x)}" y="{_n(y + size * 1.1)}" font-size="{_n(size)}"{weight} fill="{fill}">{escaped(line)}</text>'
-            self.parts.append(Line(svg, (x - 2, y, x + width + 2, y + size * LEADING)) if changes else svg)
+            text = Line(line, x, y, size, width, f'{weight} fill="{self.sheet.colours[colour]}"')
+            self.parts.append(text if changes else text.svg)
             y += size * LEADING
         return y
 
     def picture(self, picture: Picture, x: float, y: float, width: float) -> float:
-        """A chart at its own size, smaller where the room is; returns where it ends."""
-        factor = min(1.0, width / picture.width)
+        """A chart at its own size, smaller where the room is; returns where it ends. On whole pixels, so that its lines are sharp."""
+        factor, x, y = min(1.0, width / picture.width), math.ceil(x), math.ceil(y)
         self.parts.append(Place(picture, x, y, factor))
         return y + picture.height * factor
 

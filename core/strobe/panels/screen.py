@@ -57,7 +57,7 @@ def described(card: Card) -> dict[str, Any]:
     return {
         "number": card.number,
         "title": card.title,
-        "how": card.how_to_read,
+        "how": " ".join(filter(None, [card.how_to_read, renderer.by_hand if renderer else ""])),
         "footnote": card.footnote,
         "renderer": card.panel.renderer,
         "width": card.panel.width if isinstance(card.panel.width, str) else f"w{card.panel.width}",

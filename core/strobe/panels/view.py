@@ -33,6 +33,12 @@ class View:
     shown: Together | None = None
     """The runs that are shown with each other, when they are several."""
 
+    def __repr__(self) -> str:
+        at = ", ".join(f"{name} {value}" for name, value in self.cursor.items() if value is not None)
+        source = f" of {self.table or 'a query'}" if self.table or self.sql else ""
+        together = f", {len(self.shown.runs)} runs ({self.shown.mode})" if self.shown is not None else ""
+        return f"<View {type(self.renderer).__name__}{source} at {at}{together}>"
+
     def at(self, **cursor: Any) -> View:
         """The same view with other coordinates."""
         return replace(self, cursor={**self.cursor, **cursor})

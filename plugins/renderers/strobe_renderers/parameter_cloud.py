@@ -10,13 +10,14 @@ from strobe import Frame, Renderer, charts, hookimpl
 
 
 class ParameterCloud(Renderer):
-    """Rows of a weight matrix on their first three principal components at the cursor's step, coloured by their number. Drag to turn it.
+    """Rows of a weight matrix on their first three principal components at the cursor's step, coloured by their number.
 
     Tokens of W_E, residual directions of W_in, neurons of W_out. The axes are those of the step and may turn or swap from one to the next: compare
     shapes and shares, not places. One scale on all axes: a circle is a circle, and what is flat looks flat.
     """
 
     consumes = "parameter_pca"
+    by_hand = "Drag to turn it."
 
     parameter: str = "embed.W_E"
     """The parameter that is drawn."""

@@ -12,13 +12,14 @@ from .random_walk import random_walk
 
 
 class Trajectory3D(Renderer):
-    """Checkpoints of a parameter group on principal components 1, 2 and 3, joined in the order of training, dark to light. Drag to turn it.
+    """Checkpoints of a parameter group on principal components 1, 2 and 3, joined in the order of training, dark to light.
 
     The ring is the cursor's step. The dashed ghost is the null: what random walks with steps of these lengths in many dimensions do, on average, on
     their own first three components, stretched to the ranges of the path. Bends and loops like the ghost's mean nothing.
     """
 
     consumes = "parameter_trajectory"
+    by_hand = "Drag to turn it."
     over = ("step",)
     picks = [Pick(field="step")]
 

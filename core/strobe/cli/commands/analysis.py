@@ -17,11 +17,13 @@ from ..options import (
     Loop,
     Over,
     Probe,
+    Quiet,
     Runs,
     Scale,
     Set,
     Theme,
     Width,
+    chosen,
     command,
     workspace_path,
 )
@@ -90,10 +92,10 @@ def view(
     fps: Fps = None,
     ease: Ease = "",
     loop: Loop = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Draw one panel into a file: a picture, or with gif, webp and mp4 an animation."""
-    options = {"width": width, "scale": scale, "caption": caption, "over": over, "fps": fps, "ease": ease, "loop": loop}
+    options = chosen(width=width, scale=scale, caption=caption, over=over, fps=fps, ease=ease, loop=loop)
     command("view", "view")(workspace_path(workspace), renderer, run, output, at, table, set_ or [], theme, options, quiet)
 
 

@@ -7,7 +7,24 @@ from typing import Annotated
 
 import typer
 
-from ..options import Detach, Folder, Json, command, workspace_path
+from ..options import (
+    Columns,
+    Detach,
+    Ease,
+    Folder,
+    Fps,
+    Json,
+    Loop,
+    Only,
+    Over,
+    Quiet,
+    Scale,
+    Theme,
+    Width,
+    chosen,
+    command,
+    workspace_path,
+)
 
 root = typer.Typer()
 group = typer.Typer(name="report", help="Reports: new, list, check, render, schema.", no_args_is_help=True, rich_markup_mode=None)
@@ -47,14 +64,24 @@ def report_render(
         list[str] | None, typer.Option(help="Run to show [default: the only one]. Several: the runs to compare, the page's first.")
     ] = None,
     at: Annotated[str, typer.Option(help="Cursor: step=5000,neuron=12 [default: the report's].")] = "",
-    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
+    theme: Theme = "light",
+    only: Only = None,
+    width: Width = "",
+    scale: Scale = None,
+    columns: Columns = None,
+    over: Over = "",
+    fps: Fps = None,
+    ease: Ease = "",
+    loop: Loop = None,
     detach: Detach = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Write a report as a file: one HTML page that opens offline, or a picture."""
+    """Write a report as a file: one HTML page that opens offline, a picture, or with gif, webp and mp4 an animation."""
+    options = chosen(only=only, width=width, scale=scale, columns=columns, over=over, fps=fps, ease=ease, loop=loop)
     if detach:
-        command("jobs", "detach_render")(workspace_path(workspace), name, run or [], output)
+        command("jobs", "detach_render")(workspace_path(workspace), name, run or [], output, at, theme, options)
         return
-    command("report", "render")(workspace_path(workspace), name, run or [], output, at, theme)
+    command("report", "render")(workspace_path(workspace), name, run or [], output, at, theme, options, quiet)
 
 
 @group.command("schema")
