@@ -64,6 +64,8 @@ def below(*charts: Any, spacing: float, independent: Iterable[str] = ()) -> Any:
 
 def beside(*charts: Any, spacing: float, independent: Iterable[str] = ()) -> Any:
     """Charts beside each other, as `below`."""
+    if len(charts) == 1:
+        return charts[0]
     make = _Beside if all(map(_plain, charts)) else alt.HConcatChart
     return make(hconcat=charts, spacing=spacing, **_resolved(independent))
 
