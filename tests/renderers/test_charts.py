@@ -108,6 +108,14 @@ def test_panels_are_what_altair_makes_of_them(ours, theirs) -> None:
     assert ours(parts[0], spacing=9) is parts[0]
 
 
+def test_panels_of_panels_and_facets_stand_in_a_grid() -> None:
+    def parts(together) -> list[alt.TopLevelMixin]:
+        return [together(dots("a"), dots("b")), dots("c").facet("g:N"), dots("d", title="d")]
+
+    ours = charts.beside(*parts(lambda *c: charts.below(*c, spacing=3)), columns=2, spacing=9, independent=["y"]).to_dict()
+    assert ours == alt.concat(*parts(lambda *c: alt.vconcat(*c, spacing=3)), columns=2, spacing=9).resolve_scale(y="independent").to_dict()
+
+
 @pytest.mark.parametrize("together", [charts.layers, lambda *parts: charts.below(*parts, spacing=9)])
 def test_what_readers_can_choose_is_kept(together) -> None:
     brush = alt.selection_interval(name="brush")
