@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +56,71 @@ def test_records_have_no_nan_and_plain_scalars() -> None:
 def test_more_rows_than_altair_allows() -> None:
     chart = alt.Chart(pd.DataFrame({"x": range(6000)})).mark_point().encode(x="x:Q")
     assert len(next(iter(chart.to_dict()["datasets"].values()))) == 6000
+
+
+# --- charts put together -------------------------------------------------------------------------------------------------------------------------
+
+
+def dots(name: str = "dots", **properties: object) -> alt.Chart:
+    return alt.Chart(charts.dataset(name, [{"x": 1}]), **properties).mark_point().encode(x="x:Q")
+
+
+def drawn(chart: alt.TopLevelMixin) -> str:
+    """The picture, without the names that Vega gives its parts."""
+    return re.sub(r"\w*layer_\w+", "", vl_convert.vegalite_to_svg(chart.to_dict()))
+
+
+def test_layers_are_what_altair_makes_of_them() -> None:
+    ours = charts.layers(dots("a"), dots("b"), width=90, height=60, title="both", description="dots", independent=["x", "color"])
+    theirs = alt.layer(dots("a"), dots("b")).properties(width=90, height=60, title="both", description="dots")
+    assert ours.to_dict() == theirs.resolve_scale(x="independent", color="independent").to_dict()
+
+
+def test_layers_of_layers_are_flat_and_look_the_same() -> None:
+    inner, parts = charts.layers(dots("a"), dots("b"), width=90, height=60), [dots("a"), dots("b"), dots("c")]
+    ours = charts.layers(inner, dots("c"))
+    assert [layer["data"]["name"] for layer in ours.to_dict()["layer"]] == ["a", "b", "c"]
+    assert drawn(ours) == drawn(alt.layer(alt.layer(*parts[:2]), parts[2]).properties(width=90, height=60))
+
+
+def test_a_group_with_scales_of_its_own_stays_a_group() -> None:
+    inner = charts.layers(dots("a"), dots("b"), width=90, independent=["x"])
+    ours = charts.layers(inner, dots("c")).to_dict()
+    assert [list(layer) for layer in ours["layer"]] == [["layer", "resolve"], ["data", "mark", "encoding"]]
+    assert ours["width"] == 90
+
+
+def test_layers_of_one_dataset_can_be_faceted() -> None:
+    rows = charts.dataset("dots", [{"x": 1, "g": "a"}, {"x": 2, "g": "b"}])
+    parts = [alt.Chart(rows).mark_point().encode(x="x:Q"), alt.Chart(rows).mark_tick().encode(x="x:Q")]
+    assert charts.layers(*parts, width=90).facet("g:N").to_dict() == alt.layer(*parts).properties(width=90).facet("g:N").to_dict()
+
+
+def test_layers_of_several_sizes_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="differ in their width: 90 and 80"):
+        charts.layers(dots(width=90), dots(width=80))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(charts.below, alt.vconcat), (charts.beside, alt.hconcat)])
+def test_panels_are_what_altair_makes_of_them(ours, theirs) -> None:
+    parts = [dots("a", width=90), charts.layers(dots("b"), dots("c"), height=60)]
+    assert ours(*parts, spacing=9, independent=["x"]).to_dict() == theirs(*parts, spacing=9).resolve_scale(x="independent").to_dict()
+    assert ours(parts[0], spacing=9) is parts[0]
+
+
+def test_panels_of_panels_and_facets_stand_in_a_grid() -> None:
+    def parts(together) -> list[alt.TopLevelMixin]:
+        return [together(dots("a"), dots("b")), dots("c").facet("g:N"), dots("d", title="d")]
+
+    ours = charts.beside(*parts(lambda *c: charts.below(*c, spacing=3)), columns=2, spacing=9, independent=["y"]).to_dict()
+    assert ours == alt.concat(*parts(lambda *c: alt.vconcat(*c, spacing=3)), columns=2, spacing=9).resolve_scale(y="independent").to_dict()
+
+
+@pytest.mark.parametrize("together", [charts.layers, lambda *parts: charts.below(*parts, spacing=9)])
+def test_what_readers_can_choose_is_kept(together) -> None:
+    brush = alt.selection_interval(name="brush")
+    spec = together(dots("a").add_params(brush), dots("b")).to_dict()
+    assert [(p["name"], len(p["views"])) for p in spec["params"]] == [("brush", 1)]
 
 
 # --- themes and colours --------------------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -111,9 +112,18 @@ def _register(registry: Registry, wanted: Any, settings: dict[str, Mapping[str, 
 
 
 def _bind(plugin: Plugin, settings: Mapping[str, Any]) -> Bound:
+    return _bound(plugin, plugin.load(), settings) if settings else _as_it_is(plugin, plugin.load())
+
+
+@lru_cache(maxsize=512)
+def _as_it_is(plugin: Plugin, cls: type[Analyzer]) -> Bound:
+    """With its default settings: kept, as every chart asks where its tables lie."""
+    return _bound(plugin, cls, {})
+
+
+def _bound(plugin: Plugin, cls: type[Analyzer], settings: Mapping[str, Any]) -> Bound:
     from ..schema import signature
 
-    cls: type[Analyzer] = plugin.load()
     analyzer = configured(cls, plugin.who, settings)
     canonical_settings = json.dumps(json.loads(analyzer.model_dump_json()), sort_keys=True)
     return Bound(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from .theme import active, colour, look, theme
@@ -71,5 +72,5 @@ def frequency_colours(key_frequencies: pd.DataFrame | None = None, leading: Iter
 def _members(table: pd.DataFrame | None, name: str) -> list[int]:
     if table is None or "set" not in table or not len(table):
         return []
-    rows = table[(table["set"] == name) & table["frequencies"].notna()]
-    return [int(k) for frequencies in rows["frequencies"] for k in frequencies]
+    rows = zip(table["set"], table["frequencies"], strict=True)
+    return [int(k) for held, frequencies in rows if held == name and isinstance(frequencies, (np.ndarray, list, tuple)) for k in frequencies]

@@ -40,6 +40,16 @@ class _Beside(alt.HConcatChart):  # type: ignore[misc]
         alt.TopLevelHConcatSpec.__init__(self, data=data, hconcat=list(hconcat), **properties)
 
 
+class _Grid(alt.ConcatChart):  # type: ignore[misc]
+    """A `ConcatChart` of charts that need no merging."""
+
+    def __init__(self, data: Any = alt.Undefined, concat: Sequence[Any] = (), columns: Any = alt.Undefined, **properties: Any) -> None:
+        alt.TopLevelConcatSpec.__init__(self, data=data, concat=list(concat), columns=columns, **properties)
+
+
+PANELS = {alt.VConcatChart: "vconcat", alt.HConcatChart: "hconcat", alt.ConcatChart: "concat"}
+
+
 def layers(*charts: Any, independent: Iterable[str] = (), **properties: Any) -> Any:
     """Charts over each other, the first at the back: what `alt.layer` makes, at a fraction of its cost. Use the charts for nothing else afterwards.
 
@@ -58,14 +68,18 @@ def below(*charts: Any, spacing: float, independent: Iterable[str] = ()) -> Any:
     """Charts below each other, `spacing` px apart, each with a scale of its own for the channels in `independent`; one alone stays what it is."""
     if len(charts) == 1:
         return charts[0]
-    make = _Below if all(map(_plain, charts)) else alt.VConcatChart
+    make = _Below if all(map(_standing, charts)) else alt.VConcatChart
     return make(vconcat=charts, spacing=spacing, **_resolved(independent))
 
 
-def beside(*charts: Any, spacing: float, independent: Iterable[str] = ()) -> Any:
-    """Charts beside each other, as `below`."""
-    make = _Beside if all(map(_plain, charts)) else alt.HConcatChart
-    return make(hconcat=charts, spacing=spacing, **_resolved(independent))
+def beside(*charts: Any, spacing: float, columns: int = 0, independent: Iterable[str] = ()) -> Any:
+    """Charts beside each other, as `below`; with `columns` as many in a row."""
+    if len(charts) == 1:
+        return charts[0]
+    plain = all(map(_standing, charts))
+    if columns:
+        return (_Grid if plain else alt.ConcatChart)(concat=charts, columns=columns, spacing=spacing, **_resolved(independent))
+    return (_Beside if plain else alt.HConcatChart)(hconcat=charts, spacing=spacing, **_resolved(independent))
 
 
 def _resolved(independent: Iterable[str]) -> dict[str, Any]:
@@ -74,10 +88,18 @@ def _resolved(independent: Iterable[str]) -> dict[str, Any]:
 
 
 def _plain(chart: Any) -> bool:
-    """Whether a chart can be taken as it is: of units and layers without parameters."""
+    """Whether a chart can be layered as it is: of units and layers without parameters."""
     if not isinstance(chart, (alt.Chart, alt.LayerChart)) or any(_has(chart, name) for name in ALTAIRS):
         return False
     return isinstance(chart, alt.Chart) or all(map(_plain, chart.layer))
+
+
+def _standing(chart: Any) -> bool:
+    """Whether a chart can be a panel as it is."""
+    if isinstance(chart, alt.FacetChart):
+        return not any(_has(chart, name) for name in ALTAIRS) and _plain(chart.spec)
+    part = next((part for kind, part in PANELS.items() if isinstance(chart, kind)), "")
+    return not any(_has(chart, name) for name in ALTAIRS) and all(map(_standing, chart[part])) if part else _plain(chart)
 
 
 def _has(chart: Any, name: str) -> bool:

@@ -146,7 +146,7 @@ class Card:
 
     def draw(self, cursor: Mapping[str, Any], theme: str = LIGHT, *, validate: bool = True) -> Drawing:
         """The chart at a cursor, in one of the themes. `validate=False` skips Altair's check; else each specification is checked once."""
-        return drawn(self.who, theme, lambda: _checked(self.looking(cursor).chart, validate))
+        return drawn(self.who, theme, lambda: made(self.looking(cursor).chart, validate))
 
     def as_of(self, cursor: Mapping[str, Any]) -> int | None:
         """The earlier step whose rows are shown because there are none at the cursor's; None when there are, or when all steps are shown.
@@ -222,7 +222,7 @@ def drawn(who: str, theme: str, draw: Callable[[], Drawing]) -> Drawing:
         return Drawing({}, {}, f"{who} failed: {type(e).__name__}: {e}")
 
 
-def _checked(chart: Any, validate: bool) -> Drawing:
+def made(chart: Any, validate: bool = True) -> Drawing:
     """A chart as a drawing. Raises Altair's `SchemaValidationError` for a specification that is none; one that has passed is not checked again."""
     drawing = parted(chart.to_dict(validate=False))
     digest = hashlib.sha256(drawing.signature.encode()).digest()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import StrobeError
 from ..frame import Frame
-from .cards import LIGHT, Card, Drawing, drawn, parted
+from .cards import LIGHT, Card, Drawing, drawn, made
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,13 +35,13 @@ def _difference(one: View, other: View) -> Drawing:
         raise StrobeError("this panel compares runs already; pins compare places of one run")
     over_steps = "step" in one.renderer.over
     if over_steps and not _moved(one, other):
-        return _both_marks(parted(one.chart.to_dict()), one.cursor, other.cursor)
-    if not over_steps and _is_map(parted(one.chart.to_dict(validate=False))):
+        return _both_marks(made(one.chart), one.cursor, other.cursor)
+    if not over_steps and _is_map(made(one.chart, validate=False)):
         with charts.differences():
-            return parted(_rendered(one, subtracted(one.frame, other.frame)).to_dict())
+            return made(_rendered(one, subtracted(one.frame, other.frame)))
     if over_steps and one.renderer.slots:
-        return parted(_rendered(one, subtracted(one.frame, other.frame)).to_dict())
-    return parted(_table(compared(one.frame, other.frame)).to_dict())
+        return made(_rendered(one, subtracted(one.frame, other.frame)))
+    return made(_table(compared(one.frame, other.frame)))
 
 
 def _rendered(view: View, frame: Frame) -> Any:
@@ -122,7 +122,7 @@ def _table(rows: pd.DataFrame) -> Any:
     words = f"{len(shown):,} of {len(rows):,} numbers, those that changed most" if len(shown) < len(rows) else f"{len(rows):,} numbers"
     note = alt.Chart(charts.dataset("count", [{"text": words}])).mark_text(style="annotation", align="left", baseline="bottom")
     above = note.encode(x=alt.XValue(0), y=alt.YValue(-6), text=alt.Text("text:N"))
-    return charts.described(alt.layer(charts.text_grid(shown), above), "The numbers of two places and their difference.")
+    return charts.described(charts.layers(charts.text_grid(shown), above), "The numbers of two places and their difference.")
 
 
 def _joined(a: Frame, b: Frame) -> pd.DataFrame:

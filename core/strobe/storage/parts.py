@@ -102,8 +102,13 @@ def _guarded(read: Callable[[], Any], file: Path) -> Any:
         raise StoreError(f"{file} {CORRUPT.format(reason)}") from e
 
 
-def entries_of(file: Path) -> list[Entry]:
-    return _listed(file, footer_of(file))
+def entries_of(file: Path) -> Sequence[Entry]:
+    return _entries(file, identity(file))
+
+
+@lru_cache(maxsize=1024)
+def _entries(file: Path, same: tuple[int, ...]) -> tuple[Entry, ...]:
+    return tuple(_listed(file, json.loads(_footer(file, same))))
 
 
 def _listed(file: Path, footer: Mapping[str, Any]) -> list[Entry]:

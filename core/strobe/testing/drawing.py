@@ -80,9 +80,12 @@ class Drawn:
 
     def draw(self, frame: Frame, *, validate: bool = False) -> Drawing:
         """Specification and rows; with `validate` checked against the schema of Vega-Lite, which takes most of the time."""
+        from altair.utils.schemapi import debug_mode
+
         from ..panels.cards import parted
 
-        return parted(self.renderer.render(frame).to_dict(validate=validate))
+        with debug_mode(validate):
+            return parted(self.renderer.render(frame).to_dict(validate=validate))
 
     def cursors(self) -> list[dict[str, Any]]:
         """Three places to look from: the first, a middle and the last step, and as many of every other coordinate it is cut at."""

@@ -95,7 +95,7 @@ class RunsOverSteps(Renderer):
             ]
             title = alt.Title(names.get(name, name), anchor="start", fontSize=11)
             small.append(charts.layers(*layers, width=steps.width, height=values.height, title=title))
-        return alt.concat(*small, columns=self.columns, spacing=10).resolve_scale(color="independent")
+        return charts.beside(*small, columns=self.columns, spacing=10, independent=["color"])
 
     def _names(self, frame: Frame) -> dict[str, str]:
         return {} if self.by else run_names(frame)

@@ -42,4 +42,4 @@ class PersistenceDiagram(Renderer):
                 ],
             )
         )
-        return alt.layer(line, points, description="Persistence diagram of the class centroids").properties(width=self.size, height=self.size)
+        return charts.layers(line, points, description="Persistence diagram of the class centroids", width=self.size, height=self.size)
