@@ -23,7 +23,9 @@ REPORTS = {"grokking": "default", "neuron": "neuron", "heads": "heads", "geometr
 WIDTHS = (1280, 1920)
 THEMES = ("light", "dark")
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-COLOURS = 64
+COLOURS = (128, 64, 48, 32, 24)
+LARGEST = 250_000
+"""Bytes of a picture, if that can be had with some of these numbers of colours."""
 TALLEST = 4600
 """px of a page that are kept: a page of thirty panels is as tall as twelve screens, and as heavy."""
 DRAWN = """() => globalThis.strobe?.board && !strobe.board.root.querySelector('[aria-busy=true]')
@@ -101,10 +103,13 @@ def screen(browser: Browser, address: str, height: int, ready: str) -> bytes:
 
 
 def keep(picture: bytes, file: Path) -> int:
-    """Write it with few colours, without dithering; returns its bytes."""
-    image = Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS, method=Image.Quantize.FASTOCTREE, kmeans=1, dither=Image.Dither.NONE)
+    """Write it with as many colours as it may have for its bytes, without dithering; returns its bytes."""
+    whole = Image.open(io.BytesIO(picture)).convert("RGB")
     file.parent.mkdir(parents=True, exist_ok=True)
-    image.save(file, optimize=True)
+    for colours in COLOURS:
+        whole.quantize(colours, method=Image.Quantize.FASTOCTREE, kmeans=1, dither=Image.Dither.NONE).save(file, optimize=True)
+        if file.stat().st_size <= LARGEST:
+            break
     return file.stat().st_size
 
 
