@@ -23,7 +23,9 @@ REPORTS = {"grokking": "default", "neuron": "neuron", "heads": "heads", "geometr
 WIDTHS = (1280, 1920)
 THEMES = ("light", "dark")
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-COLOURS = 64
+COLOURS = (128, 64, 48, 32, 24)
+LARGEST = 250_000
+"""Bytes of a picture, if that can be had with some of these numbers of colours."""
 TALLEST = 4600
 """px of a page that are kept: a page of thirty panels is as tall as twelve screens, and as heavy."""
 DRAWN = """() => globalThis.strobe?.board && !strobe.board.root.querySelector('[aria-busy=true]')
@@ -35,12 +37,12 @@ TALL = """() => {
 
 CHART = "document.querySelector('.vega-embed canvas, .vega-embed svg') && !document.querySelector('[data-testid=stStatusWidget]')"
 SCREENS = {
-    "report": ("?run={run}&report=default", 1300, DRAWN),
-    "builder": ("builder?run={run}&report=heads&step=8000", 1000, CHART),
+    "report": ("?run={run}&report=default", (1920, 1300), DRAWN),
+    "builder": ("builder?run={run}&report=heads&step=8000", (1600, 1000), CHART),
 }
 """Name of the picture -> its page, how much of it, and when it is there."""
 NAMELESS = """document.querySelectorAll("[data-testid=stSidebar] [data-testid=stCaptionContainer] p")
-    .forEach(p => { p.lastChild.textContent = "my-workspace" })"""
+    .forEach(p => { if (p.textContent.includes("/")) p.lastChild.textContent = "my-workspace" })"""
 """A picture for everyone names no folder of this machine."""
 
 
@@ -58,10 +60,10 @@ def main() -> None:
     with app(Workspace(options.workspace)) as (address, _), sync_playwright() as play:
         chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
         browser = play.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        for name, (path, height, ready) in SCREENS.items() if options.screens or not (options.report or options.width) else ():
+        for name, (path, size, ready) in SCREENS.items() if options.screens or not (options.report or options.width) else ():
             file = options.output / f"{name}.png"
-            size = keep(screen(browser, f"{address}/{path.format(run=options.run)}", height, ready), file)
-            print(f"{file.name:28} {size / 1000:6.0f} kB", flush=True)
+            written = keep(screen(browser, f"{address}/{path.format(run=options.run)}", size, ready), file)
+            print(f"{file.name:28} {written / 1000:6.0f} kB", flush=True)
         for name in () if options.screens else options.report or REPORTS:
             for width in options.width or WIDTHS:
                 for theme in options.theme or THEMES:
@@ -88,9 +90,9 @@ def whole(browser: Browser, address: str, width: int, theme: str) -> bytes:
     return taken
 
 
-def screen(browser: Browser, address: str, height: int, ready: str) -> bytes:
-    """What is seen of a page without scrolling, 1600 px wide."""
-    page = browser.new_page(viewport={"width": 1600, "height": height})
+def screen(browser: Browser, address: str, size: tuple[int, int], ready: str) -> bytes:
+    """What is seen of a page without scrolling."""
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
     page.goto(address)
     page.wait_for_function(ready, timeout=240_000)
     page.wait_for_timeout(1000)
@@ -101,10 +103,13 @@ def screen(browser: Browser, address: str, height: int, ready: str) -> bytes:
 
 
 def keep(picture: bytes, file: Path) -> int:
-    """Write it with few colours, without dithering; returns its bytes."""
-    image = Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS, method=Image.Quantize.FASTOCTREE, kmeans=1, dither=Image.Dither.NONE)
+    """Write it with as many colours as it may have for its bytes, without dithering; returns its bytes."""
+    whole = Image.open(io.BytesIO(picture)).convert("RGB")
     file.parent.mkdir(parents=True, exist_ok=True)
-    image.save(file, optimize=True)
+    for colours in COLOURS:
+        whole.quantize(colours, method=Image.Quantize.FASTOCTREE, kmeans=1, dither=Image.Dither.NONE).save(file, optimize=True)
+        if file.stat().st_size <= LARGEST:
+            break
     return file.stat().st_size
 
 

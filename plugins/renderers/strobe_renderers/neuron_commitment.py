@@ -58,7 +58,7 @@ class NeuronCommitment(Renderer):
         y = alt.Y("low:Q", scale=alt.Scale(domain=[0, total], nice=False), axis=y_axis)
         area = alt.Chart(charts.dataset("areas", bands)).mark_area()
         drawn = area.encode(x=axis.x(), y=y, y2=alt.Y2("high:Q"), color=alt.Color("group:N", scale=fill, legend=None), detail=alt.Detail("group:N"))
-        text = alt.Chart(charts.dataset("labels", self._labels(bands, total))).mark_text(style="direct-label")
+        text = alt.Chart(charts.dataset("labels", self._labels(bands, total))).mark_text(style="direct-label", lineHeight=13)
         height = alt.Y("y:Q", scale=alt.Scale(domain=[0, total], nice=False), axis=y_axis)
         labels = text.encode(x=alt.XValue("width"), y=height, text=alt.Text("text:N"), color=alt.Color("group:N", scale=tint, legend=None))
         return [drawn, labels, self._first_dead(bands, axis)]
@@ -76,5 +76,5 @@ class NeuronCommitment(Renderer):
         last = bands[(bands["step"] == bands["step"].max()) & (bands["count"] > 0)]
         middle = [(1 - (low + high) / 2 / total) * self.height for low, high in zip(last["low"], last["high"], strict=True)]
         placed = charts.spread(middle, 14, 5, self.height - 5)
-        text = [f"k {g}: {n}" if g.isdigit() else f"{g} {n}" for g, n in zip(last["group"], last["count"], strict=True)]
+        text = [f"k {g}: {n}" if g.isdigit() else [g, str(n)] for g, n in zip(last["group"], last["count"], strict=True)]  # too wide for one line
         return pd.DataFrame({"group": last["group"], "text": text, "y": [(1 - h / self.height) * total for h in placed]})

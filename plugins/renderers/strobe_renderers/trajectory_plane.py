@@ -51,7 +51,7 @@ class TrajectoryPlane(Renderer):
         path = base.mark_line(strokeWidth=1, color=charts.colour("muted"), opacity=0.7).encode(order=alt.Order("step:Q"))
         scale = alt.Scale(type="sqrt", scheme="viridis", domain=[int(table["step"].min()), int(max(table["step"].max(), 1))])
         colour = alt.Color("step:Q", scale=scale, legend=None)
-        dots = base.mark_circle(size=34).encode(
+        dots = base.mark_circle(size=34, stroke=charts.colour("muted"), strokeWidth=0.5).encode(  # dark ones are seen on a dark page too
             color=colour, tooltip=[alt.Tooltip("step:Q"), alt.Tooltip("x:Q", format=".3~g"), alt.Tooltip("y:Q", format=".3~g")]
         )
         lookup = alt.LookupData(base.data, key="step", fields=["x", "y"])
