@@ -1,9 +1,10 @@
-"""What isolation costs: ten analyzers of the real p=113 run in this process and in a worker, in turns; and what a worker costs by itself.
+"""What isolation costs, in this process and in workers in turns; and what a worker costs by itself.
 
-    python benchmarks/isolation.py [--rounds 5] [--data FOLDER]
+    python benchmarks/isolation.py [--what ten default alone] [--rounds 5] [--data FOLDER]
 
-The analyzers are the built-in ones under other names, in a package of their own (tests/plugins/strobe-copies). Each round analyzes the same
-checkpoints twice, isolated and not, and gives one ratio of wall time and one of CPU time, workers included. Budget: at most 1.05.
+`ten`: ten analyzers of the real p=113 run under other names, in a package of their own (tests/plugins/strobe-copies), all of them isolated.
+`default`: the whole default analysis without landscape, `--isolate all` against `--isolate none`. Every round gives one ratio of wall time and one of
+CPU time, workers included; the fork server's start is not: it happens once per process. Budget: at most 1.05.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from ground import DATA, imported, machine, ready
+
+import strobe
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIES = ROOT / "tests" / "plugins" / "strobe-copies"
@@ -46,48 +50,69 @@ def cpu(pids: list[int]) -> float:
     return own + ticks / os.sysconf("SC_CLK_TCK")
 
 
+def timed(workspace: strobe.Workspace, run: str, names: Sequence[str], isolate: str, pids: list[int]) -> tuple[float, float]:
+    """Wall and CPU seconds of an analysis of everything."""
+    shutil.rmtree(workspace.root / "results", ignore_errors=True)
+    wall, spent = time.perf_counter(), cpu(pids)
+    assert workspace.analyze(run, names, isolate=isolate).ok
+    return time.perf_counter() - wall, cpu(pids) - spent
+
+
+def compare(workspace: strobe.Workspace, run: str, names: Sequence[str], isolate: str, rounds: int) -> None:
+    """Isolated and not, in turns."""
+    from strobe.isolation.launcher import launcher
+
+    launcher().start()
+    pids = [server] if (server := launcher().pid) else []
+    timed(workspace, run, names, isolate, pids)
+    walls, cpus, extra = [], [], []
+    for i in range(rounds):
+        times = {mode: timed(workspace, run, names, mode, pids) for mode in (("none", isolate) if i % 2 else (isolate, "none"))}
+        (plain_wall, plain), (wall, spent) = times["none"], times[isolate]
+        walls.append(wall / plain_wall)
+        cpus.append(spent / plain)
+        extra.append(spent - plain)
+        print(f"round {i + 1}: plain {plain_wall:.2f} s, isolated {wall:.2f} s; wall x {walls[-1]:.3f}", end="")
+        print(f"; CPU {plain:.2f} s, {spent:.2f} s; x {cpus[-1]:.3f}; load {os.getloadavg()[0]:.1f}", flush=True)
+    steps = len(workspace.run(run).steps)
+    more = f"{statistics.median(extra) / steps * 1e3:.0f} ms of CPU more per checkpoint"
+    print(f"{len(names)} analyzers, {steps} checkpoints: wall x {statistics.median(walls):.3f}, CPU x {statistics.median(cpus):.3f}", end="")
+    print(f", {more} (medians)")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--what", choices=("ten", "default", "alone"), nargs="+", default=("ten", "default", "alone"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data", type=Path, default=DATA)
     given = parser.parse_args()
     ready()
+    as_installed()
     with tempfile.TemporaryDirectory() as site, imported(given.data) as (workspace, run):
         names = install(Path(site))
         os.environ["STROBE_CONFIG"] = f"{site}/settings.json"
         workspace.__dict__.pop("registry", None)
-
-        from strobe.isolation.launcher import launcher
-
-        start = time.perf_counter()
         for name in names:
             workspace.registry.analyzer(name)
-        print(f"fork server and the first import of {len(names)} plugins: {time.perf_counter() - start:.1f} s, once")
-        server = launcher().pid
-        pids = [server] if server else []
-
-        def analyze(isolate: str) -> tuple[float, float]:
-            shutil.rmtree(workspace.root / "results", ignore_errors=True)
-            wall, spent = time.perf_counter(), cpu(pids)
-            assert workspace.analyze(run, names, isolate=isolate).ok
-            return time.perf_counter() - wall, cpu(pids) - spent
-
-        walls, cpus = [], []
-        for i in range(given.rounds):
-            times = {}
-            for mode in ("none", "third-party") if i % 2 else ("third-party", "none"):
-                times[mode] = analyze(mode)
-            walls.append(times["third-party"][0] / times["none"][0])
-            cpus.append(times["third-party"][1] / times["none"][1])
-            print(
-                f"round {i + 1}: in this process {times['none'][0]:.2f} s, isolated {times['third-party'][0]:.2f} s; wall x {walls[-1]:.3f}", end=""
-            )
-            print(f"; CPU {times['none'][1]:.2f} s, {times['third-party'][1]:.2f} s; x {cpus[-1]:.3f}")
-        steps = len(workspace.run(run).steps)
-        print(f"{len(names)} analyzers on {steps} checkpoints: wall x {statistics.median(walls):.3f}, CPU x {statistics.median(cpus):.3f} (medians)")
+        if "ten" in given.what:
+            compare(workspace, run, names, "third-party", given.rounds)
+        if "default" in given.what:
+            compare(workspace, run, by_default(workspace), "all", given.rounds)
+    if "alone" in given.what:
         alone()
     print(machine())
-    print(f"load {os.getloadavg()[0]:.1f}")
+
+
+def as_installed() -> None:
+    """Workers find bytecode, as that of an installed package is there, wherever this was told not to write any."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="strobe-bytecode-")
+
+
+def by_default(workspace: strobe.Workspace) -> list[str]:
+    """Built-in analyzers that are not opt-in, but those of the landscape: their seconds per checkpoint would hide everything else."""
+    listed = [p for p in workspace.registry.all("analyzer") if p.package == "strobe" and p.category != "landscape"]
+    return [p.name for p in listed if not p.load().opt_in]
 
 
 def alone() -> None:

@@ -129,10 +129,10 @@ class Tap:
         return wanted
 
     def _keep(self, site: str, where: Positions, x: torch.Tensor) -> None:
-        self.captured[site, where] = kept = self.copied(site, where, x)
+        self.captured[site, where] = kept = self._copied(site, where, x)
         self.bytes += kept.nbytes
 
-    def copied(self, site: str, where: Positions, x: torch.Tensor) -> torch.Tensor:
+    def _copied(self, site: str, where: Positions, x: torch.Tensor) -> torch.Tensor:
         """A copy, so that no larger buffer stays alive behind a view."""
         return x.clone()
 

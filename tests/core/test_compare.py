@@ -278,6 +278,15 @@ def test_maps_are_subtracted_head_by_head() -> None:
         difference(a, maps(np.ones((2, 2))).assign(head=7), MAPS)
 
 
+def test_maps_with_a_scale_are_subtracted_in_their_own_unit() -> None:
+    scaled = TableSchema({**MAPS.columns, "scale": Column("scale", "metric", "scale", "float64")})
+    a, b = maps(np.ones((2, 2))).assign(scale=10.0), maps(np.ones((2, 2))).assign(scale=4.0)
+    for runs in ((a, b), (a, pd.concat([b.assign(aligned=4.0), b.assign(aligned=9.0, scale=1.0)]))):
+        found = difference(*runs, scaled)
+        assert np.array_equal(found["map"][0], np.full((2, 2), 6.0))
+        assert list(found["scale"]) == [1.0]
+
+
 def test_a_map_of_differences_is_pale_at_nought_and_red_below() -> None:
     with charts.differences():
         rows = charts.image_rows([np.array([[-1.0, 0.0, 0.5]])], (0, 1))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from strobe.registration.discovery import entries
-from strobe.registration.registry import _excludes
+from strobe.registration.requirements import excludes
 
 
 def found() -> set[tuple[str, str, str]]:
@@ -72,6 +72,6 @@ def test_packages_of_another_import_system(tmp_path: Path, monkeypatch: pytest.M
     ],
 )
 def test_requirements(line: str, says: str) -> None:
-    said = _excludes(line, "0.1.0")
+    said = excludes(line, "0.1.0")
     assert said.startswith(says)
     assert bool(said) == bool(says)

@@ -52,7 +52,7 @@ def forget() -> None:
 def _verdict(plugin: Plugin, module: str, files: Callable[[], list[Path]]) -> str:
     """Why a module must not be imported here, '' when it may."""
     from ..analysis.plan import fingerprint
-    from ..registration.registry import digest_of
+    from ..registration.code import digest_of
 
     try:
         digest = digest_of(files())

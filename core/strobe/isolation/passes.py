@@ -25,7 +25,7 @@ class SharingTap(Tap):
         super().__init__(wanted)
         self._room = room
 
-    def copied(self, site: str, where: Positions, x: torch.Tensor) -> torch.Tensor:
+    def _copied(self, site: str, where: Positions, x: torch.Tensor) -> torch.Tensor:
         place = self._room.get((site, where))
         return place.copy_(x) if place is not None and memory.alike(place, x) else x.clone()
 

@@ -97,11 +97,15 @@ class WorkerProcess:
             self.connection.settimeout(deadline)
             frames.send(self.connection, pickle.dumps(order), fds)
             self.connection.setblocking(False)
+            looked = time.monotonic()
             while not self._arrived(incoming):
-                if time.monotonic() > until:
+                if (now := time.monotonic()) > until:
                     raise Died(
                         "deadline", f"it took longer than {deadline:g} s and was ended{self._where()}; allow more with --deadline", self._stack()
                     )
+                if now - looked < LOOK:
+                    continue
+                looked = now
                 if memory and (taken := self._memory()) > memory:
                     raise Died("memory", f"it took more than {size(memory)} of memory ({size(taken)}) and was ended; allow more with --memory")
             return Answer.of(order.number, *incoming.parts())

@@ -38,6 +38,7 @@ class State:
     gradients: bool
     folder: str
     environment: dict[str, str]
+    raw_environment: Any
     handlers: tuple[Any, ...]
     torch_numbers: torch.Tensor
     numpy_numbers: Any
@@ -51,6 +52,7 @@ class State:
             torch.is_grad_enabled(),
             _folder(),
             dict(os.environ),
+            dict(_raw_environment()),
             _handlers(),
             torch.random.get_rng_state(),
             np.random.get_state(legacy=False),
@@ -95,9 +97,9 @@ class State:
         return f"the working folder to {folder or 'one that is gone'}"
 
     def _environment(self) -> str:
-        now = dict(os.environ)
-        if now == self.environment:
+        if _raw_environment() == self.raw_environment:
             return ""
+        now = dict(os.environ)
         names = sorted(n for n in {*now, *self.environment} if now.get(n) != self.environment.get(n))
         for name in names:
             os.environ.pop(name, None)
@@ -133,6 +135,11 @@ def _folder() -> str:
         return os.getcwd()
     except FileNotFoundError:
         return ""
+
+
+def _raw_environment() -> Any:
+    """What `os.environ` decodes, a variable at a time: comparing that costs more than anything else here."""
+    return os.environ._data  # type: ignore[attr-defined]
 
 
 def _handlers() -> tuple[Any, ...]:

@@ -194,7 +194,7 @@ class _Worker:
     @staticmethod
     def _open(run: Run, step: int) -> Weights:
         weights, path = run.weights(step), run.path(step)
-        read = functools.partial(read_tensor, path, made=memory.locked)
+        read = functools.partial(read_tensor, path, copy=memory.locked)
         return Weights(names=list(weights), read=read, source=weights.source, buffers=lambda: weights.buffers)
 
     # --- what is shared --------------------------------------------------------------------------------------------------------------------

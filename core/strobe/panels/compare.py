@@ -15,7 +15,9 @@ from ..reports.model import Align, Compare
 from ..reports.selection import facts
 from ..runs.run import Run
 from ..schema import Column, TableSchema
+from . import subtraction
 from .align import Clock, clocks
+from .subtraction import floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +123,7 @@ def aligned(rows: pd.DataFrame, run: str, shown: Together) -> pd.DataFrame:
     rows = rows if "run" in rows else rows.assign(run=run)
     at = np.full(len(rows), np.nan)
     if "step" in rows:
-        steps, names = _floats(rows["step"]), rows["run"].astype(str).to_numpy()
+        steps, names = floats(rows["step"]), rows["run"].astype(str).to_numpy()
         for name, clock in shown.clocks.items():
             at[names == name] = clock.aligned(steps[names == name])
     return rows.assign(aligned=at)
@@ -138,10 +140,6 @@ def _joined(tables: Sequence[pd.DataFrame], shown: Together, whole: bool) -> pd.
 
 def _of_whole_runs(workspace: Workspace, table: str) -> bool:
     return bool(table) and workspace.spans_runs(table)
-
-
-def _floats(values: pd.Series[Any]) -> np.ndarray:
-    return values.to_numpy(dtype=float, na_value=np.nan)
 
 
 # --- difference ----------------------------------------------------------------------------------------------------------------------------------
@@ -177,40 +175,20 @@ def _same(a: Any, b: Any) -> bool:
 
 def _less(a: pd.DataFrame, b: pd.DataFrame, schema: TableSchema, stepwise: bool) -> pd.DataFrame:
     """The rows of one group less those of the other."""
-    made = a.sort_values("aligned").copy() if stepwise else a.head(1).copy()
-    b = b.sort_values("aligned") if stepwise else b.head(1)
-    for column in schema.of_kind("metric", "array"):
-        if column.name not in made or column.name not in b:
-            continue
-        if column.kind == "array":
-            nearest = [int(np.abs(b["aligned"].to_numpy() - t).argmin()) if stepwise else 0 for t in made["aligned"]]
-            made[column.name] = _arrays(
-                [_subtracted(x, b[column.name].iloc[i], column.name) for x, i in zip(made[column.name], nearest, strict=True)]
-            )
-        else:
-            theirs = _floats(b[column.name])
-            known = ~np.isnan(theirs)
-            at = b["aligned"].to_numpy(float)[known]
-            ours = _floats(made[column.name])
-            if stepwise:
-                made[column.name] = ours - (np.interp(made["aligned"], at, theirs[known], np.nan, np.nan) if known.any() else np.nan)
-            else:
-                made[column.name] = ours - theirs
-    return made
+    if not stepwise:
+        return subtraction.less(a.head(1), b.head(1), schema)
+    a = a.sort_values("aligned")
+    return subtraction.less(a, _read_off(b.sort_values("aligned"), a["aligned"].to_numpy(float), schema), schema)
 
 
-def _arrays(blocks: Sequence[Any]) -> Any:
-    made = np.empty(len(blocks), dtype=object)
-    for i, block in enumerate(blocks):
-        made[i] = block
-    return made
-
-
-def _subtracted(x: Any, y: Any, name: str) -> Any:
-    if x is None or y is None:
-        return None
-    if np.shape(x) != np.shape(y):
-        raise StrobeError(
-            f"{name} of {' x '.join(map(str, np.shape(x)))} less {' x '.join(map(str, np.shape(y)))}: arrays of two sizes have no difference"
-        )
-    return np.asarray(x, dtype=float) - np.asarray(y, dtype=float)
+def _read_off(rows: pd.DataFrame, at: np.ndarray, schema: TableSchema) -> pd.DataFrame:
+    """The rows at these aligned steps: a metric straight between its two nearest checkpoints, an array (and what scales it) of the nearest."""
+    own = rows["aligned"].to_numpy(float)
+    read = rows.iloc[[int(np.abs(own - t).argmin()) for t in at]].reset_index(drop=True)
+    arrays = any(c.name in rows for c in schema.of_kind("array"))
+    for column in schema.of_kind("metric"):
+        if column.name in rows and column.numeric and not (arrays and column.name == subtraction.SCALE):
+            values = floats(rows[column.name])
+            known = ~np.isnan(values)
+            read[column.name] = np.interp(at, own[known], values[known], np.nan, np.nan) if known.any() else np.nan
+    return read

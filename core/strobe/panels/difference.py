@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import StrobeError
 from ..frame import Frame
 from .cards import LIGHT, Card, Drawing, drawn, made
+from .subtraction import less
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from .view import View
 
 CURSOR = "cursor"
-SCALE = "scale"
-"""A metric of this name is what the arrays of its row are to be multiplied with."""
 MOST_ROWS = 24
 
 
@@ -70,14 +69,10 @@ def subtracted(a: Frame, b: Frame) -> Frame:
 
     Arrays are multiplied with the column `scale` of their row first, where there is one, which then is 1. Texts and dimensions are those of A.
     """
-    joined = _joined(a, b)
-    result = joined[[str(c) for c in a.data.columns]].copy()
-    arrays = [c.name for c in a.schema.of_kind("array") if c.name in b.data and c.name in a.data]
-    for name in arrays:
-        result[name] = [_less(x, y) for x, y in zip(_scaled(joined, name, ""), _scaled(joined, name, " B"), strict=True)]
-    for name in _numbers(a, b):
-        result[name] = 1.0 if name == SCALE and arrays else joined[name].astype(float) - joined[f"{name} B"].astype(float)
-    return replace(a, data=result)
+    joined, keys = _joined(a, b), _keys(a, b)
+    here = joined[[str(c) for c in a.data.columns]]
+    there = joined[[*keys, *(f"{c} B" for c in b.data.columns if c not in keys)]].rename(columns=lambda c: str(c).removesuffix(" B"))
+    return replace(a, data=less(here, there, a.schema))
 
 
 def compared(a: Frame, b: Frame) -> pd.DataFrame:
@@ -162,15 +157,3 @@ def _repeated(frame: Frame, keys: Sequence[str]) -> bool:
 
 def _numbers(a: Frame, b: Frame) -> list[str]:
     return [c.name for c in a.schema.of_kind("metric") if c.numeric and c.name in a.data and c.name in b.data]
-
-
-def _scaled(joined: pd.DataFrame, name: str, suffix: str) -> list[Any]:
-    import numpy as np
-
-    values = joined[f"{name}{suffix}"]
-    factors = joined[f"{SCALE}{suffix}"] if f"{SCALE}{suffix}" in joined else [1.0] * len(joined)
-    return [None if v is None else np.asarray(v, dtype=float) * float(s) for v, s in zip(values, factors, strict=True)]
-
-
-def _less(a: Any, b: Any) -> Any:
-    return None if a is None or b is None or a.shape != b.shape else a - b

@@ -82,9 +82,9 @@ def _arguments(cls: type[Any], hook: str, who: str, specs: type[Any]) -> tuple[s
         if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
             raise ContractError(f"{who}: {hook}: {p} is not passed; name the arguments you want: {', '.join(known)}")
     manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(specs)
+    manager.add_hookspecs(_only(hook, specs))
     try:
-        manager.register(_alone(cls, hook), name=cls.__qualname__)
+        manager.register(_only(hook, cls), name=cls.__qualname__)
     except pluggy.PluginValidationError as e:
         unknown = [a for a in list(inspect.signature(method).parameters)[1:] if a not in known]
         hints = "; ".join(f"{a!r} is not an argument of {hook}{did_you_mean(a, known)}" for a in unknown)
@@ -96,9 +96,9 @@ def _arguments(cls: type[Any], hook: str, who: str, specs: type[Any]) -> tuple[s
     return asked
 
 
-def _alone(cls: type[Any], hook: str) -> Any:
-    """Stands for an instance when pluggy looks for hooks: registering must not construct a plugin, nor look at the hundred attributes of a model."""
-    return type(cls.__name__, (), {hook: getattr(cls, hook)})()
+def _only(hook: str, cls: type[Any]) -> Any:
+    """One hook of a class, for pluggy to look at: registering must not construct a plugin, and a model has a hundred attributes to look through."""
+    return type(cls.__name__, (), {hook: getattr(cls, hook), "__dir__": lambda self: [hook]})()
 
 
 def _check_row(cls: type[Analyzer], category: str, who: str) -> None:

@@ -5,21 +5,20 @@ Listing imports neither torch nor pydantic nor pluggy: names, categories and ver
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
-import inspect
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import PluginError, StrobeError, UsageError, did_you_mean
 from . import names
-from .discovery import Entry, Package, entries
+from .code import digest_of, is_editable, module_files, source_of
+from .discovery import Entry, entries
+from .requirements import incompatible, remark
 from .settings import Disabled, disabled
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ KINDS: dict[str, Kind] = {
     "strobe.hooks": "hook",
     "strobe.reports": "report",
 }
-REQUIREMENT = re.compile(r"strobe\s*(\[[^]]*\])?\s*(?![-_.\w])\(?(?P<versions>[^;()@]*)\)?\s*(@[^;]*)?(;.*)?", re.IGNORECASE)
 FILES = "files.json"
 """Where a workspace notes which plugins came from files."""
 CATEGORIES = ("weights", "activations", "attention", "outputs", "landscape", "trajectory", "results")
@@ -97,7 +95,7 @@ class Plugin:
             return self._load(entry)
         from ..isolation.imports import tried_first
 
-        with tried_first(self, entry.module, partial(_module_files, entry.module.partition(".")[0], whole=True)):
+        with tried_first(self, entry.module, partial(module_files, entry.module.partition(".")[0], whole=True)):
             return self._load(entry)
 
     def _load(self, entry: Entry) -> Any:
@@ -123,13 +121,13 @@ class Plugin:
         if self.file:
             return f"file+{digest_of([Path(self.file.rpartition(':')[0])])}"
         if self.entry is None:
-            return f"{self.package}+{hashlib.sha256(_source(self.given).encode()).hexdigest()[:16]}"
+            return f"{self.package}+{hashlib.sha256(source_of(self.given).encode()).hexdigest()[:16]}"
         if self.package == "strobe":
             from ..version import RESULTS_VERSION
 
-            return f"strobe:{RESULTS_VERSION}+{digest_of(_module_files(self.entry.module, whole=False))}"
-        if _editable(self.entry.package):
-            return f"{self.package}=={self.version}+{digest_of(_module_files(self.entry.module.partition('.')[0], whole=True))}"
+            return f"strobe:{RESULTS_VERSION}+{digest_of(module_files(self.entry.module, whole=False))}"
+        if is_editable(self.entry.package):
+            return f"{self.package}=={self.version}+{digest_of(module_files(self.entry.module.partition('.')[0], whole=True))}"
         return f"{self.package}=={self.version}"
 
     def listing(self) -> Listing:
@@ -332,45 +330,9 @@ def _described(entry: Entry, kind: Kind, category: str, off: Disabled) -> Plugin
         group = f"strobe.analyzers.{category}".rstrip(".")
         why = f"entry-point group {group} is no category; use strobe.analyzers.<category>, one of {', '.join(CATEGORIES)}"
         return replace(plugin, state="broken", why=why)
-    if package.name != "strobe" and (why := _incompatible(package.name, package.requirements)):
+    if package.name != "strobe" and (why := incompatible(package.name, package.requirements)):
         return replace(plugin, state="incompatible", why=why)
-    return replace(plugin, why="" if package.name == "strobe" else _remark(package.requirements))
-
-
-def _incompatible(package: str, requirements: list[str]) -> str:
-    """Why a package's requirements exclude this Strobe, '' when they do not."""
-    from ..version import __version__
-
-    for line in (r for r in requirements if r.lower().startswith("strobe") and "extra ==" not in r):
-        if needed := _excludes(line, __version__):
-            return f"{needed}; `pip install -U {package}`"
-    return ""
-
-
-@cache
-def _excludes(line: str, version: str) -> str:
-    """Why a requirement excludes a version of Strobe, '' when it does not. Most packages write the same line."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # packaging.requirements would take 10 ms more
-
-    asked = REQUIREMENT.fullmatch(line)
-    if asked is None:
-        return ""  # another package, such as strobe-topology
-    try:
-        wanted = SpecifierSet(asked["versions"] or "")
-    except InvalidSpecifier as e:
-        return f"its requirement {line!r} cannot be read: {e}"
-    return "" if wanted.contains(version, prereleases=True) else f"needs strobe{wanted}, this is strobe {version}"
-
-
-def _remark(requirements: list[str]) -> str:
-    """Whether a package leaves open which Strobe it works with."""
-    if any((asked := REQUIREMENT.fullmatch(line)) and asked["versions"].strip() for line in requirements):
-        return ""
-    from ..version import __version__
-
-    major, minor, *_ = __version__.split(".")
-    bound = f"strobe>={major}.{minor},<{int(major) + 1}"
-    return f"says not which strobe it works with, so that an update may break it: its author should add '{bound}' to its dependencies"
+    return replace(plugin, why="" if package.name == "strobe" else remark(package.requirements))
 
 
 def _resolved(plugins: list[Plugin]) -> Plugin:
@@ -381,60 +343,3 @@ def _resolved(plugins: list[Plugin]) -> Plugin:
     packages = " and ".join(sorted({p.package for p in active}))
     fix = f"`strobe plugins disable {active[-1].package}:{active[-1].name}`"
     return replace(active[0], state="clash", why=f"{active[0].name!r} is registered by {packages}; {fix}", package=packages, version="")
-
-
-def _source(cls: type[Any]) -> str:
-    try:
-        return inspect.getsource(cls)
-    except (OSError, TypeError):
-        return repr(sorted((k, repr(getattr(v, "__code__", v))) for k, v in vars(cls).items() if callable(v)))
-
-
-def _editable(package: Package) -> bool:
-    text = package.read("direct_url.json")
-    info: Mapping[str, Any] = json.loads(text) if text else {}
-    return bool(info.get("dir_info", {}).get("editable"))
-
-
-def _module_files(module: str, *, whole: bool) -> list[Path]:
-    """The file of a module and those of its package that it imports, or with `whole` every file of its package."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise PluginError(f"module {module} cannot be found")
-    origin = Path(spec.origin)
-    if whole:
-        return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
-    return _with_siblings(origin)
-
-
-def _with_siblings(file: Path) -> list[Path]:
-    """A module and the modules of the same package that it imports, by whatever way."""
-    found, queue = {file}, [file]
-    while queue:
-        for name in _imported(queue.pop(), file.parent.name):
-            sibling = file.parent / f"{name}.py"
-            if sibling.is_file() and sibling not in found:
-                found.add(sibling)
-                queue.append(sibling)
-    return sorted(found)
-
-
-def _imported(file: Path, package: str) -> set[str]:
-    """Names that a module imports from its own package, read from its source."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_bytes())):
-        if isinstance(node, ast.ImportFrom) and (node.level == 1 or (node.level == 0 and node.module == package)):
-            names |= {node.module.partition(".")[0]} if node.level and node.module else {a.name for a in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
-            names.add(str(node.module).split(".")[1])
-        elif isinstance(node, ast.Import):
-            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith(f"{package}.")}
-    return names
-
-
-def digest_of(files: list[Path]) -> str:
-    """What stands for the contents of these files."""
-    h = hashlib.sha256()
-    for file in files:
-        h.update(file.name.encode() + b"\0" + file.read_bytes())
-    return h.hexdigest()[:16]

@@ -1,138 +1,31 @@
 """The checks of an analyzer. Each raises `Unfit` with the line to change, or `NotMeant` with why it says nothing here.
 
-What is asked of an analyzer that meets NaN: rows (null where a number is not finite), a `StrobeError`, or the refusal of a numeric library
-(`LinAlgError`, `ValueError` and their like); the engine stores any of these as a failure that names the tensor. What is asked when there is nothing
-to look at (no such parameter, no metrics, no rows of what it consumes, a split without inputs, one checkpoint): rows, no rows, or a `StrobeError`
-that says what is missing. Independence of the batch split is asked of analyzers whose rows are about single inputs (a `dim` called `input`): an
-input's row must not depend on its neighbours. A measure of the whole batch has no halves to agree with.
+Those on inputs nobody hopes for are in `bad_input`. Independence of the batch split is asked of analyzers whose rows are about single inputs (a `dim`
+called `input`): an input's row must not depend on its neighbours. A measure of the whole batch has no halves to agree with.
 """
 
 from __future__ import annotations
 
 import ast
-import functools
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from ..analysis.counters import counting, landscape
-from ..analysis.request import recipes
 from ..analyzer import Analyzer
 from ..arguments import Activations, Probe, Results
-from ..errors import ContractError, SchemaError, StrobeError
+from ..errors import ContractError, StrobeError
 from ..hookspecs import PASS
-from ..registration.contract import Contract, analyzer_contract
-from ..registration.registry import Registry
 from ..schema import Made, declared, to_pandas
+from .bad_input import takes_nan, takes_nothing
 from .findings import NotMeant, Place, Source, Unfit
-from .material import Change, Given, Material
-from .running import made
-from .state import REMEDIES, digests, peak_bytes, process, seed_everything, unharmed
+from .material import Change
+from .state import REMEDIES, digests, process, unharmed
+from .subject import Check, Subject
 
 MAX_BYTES = 256 * 2**20
 """Memory that a call on a tiny run may take."""
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """What came of a call."""
-
-    made: Made | None
-    error: BaseException | None
-    given: Given
-    changed: tuple[str, ...] = ()
-    process: tuple[str, ...] = ()
-    counters: Mapping[str, int] = None  # type: ignore[assignment]
-    peak: int = 0
-
-
-class Subject:
-    """An analyzer under examination, and what its calls showed: made once, looked at by all checks."""
-
-    def __init__(self, analyzer: Analyzer | type[Analyzer], family: Any = None, registry: Registry | None = None, name: str = "") -> None:
-        self.cls = analyzer if isinstance(analyzer, type) else type(analyzer)
-        self._given = analyzer
-        self.family, self.registry, self.name = family, registry, name
-        self.source = Source(self.cls)
-        self.who = f"analyzer {name or self.cls.__qualname__}"
-
-    @functools.cached_property
-    def analyzer(self) -> Analyzer:
-        return self._given() if isinstance(self._given, type) else self._given
-
-    @functools.cached_property
-    def contract(self) -> Contract:
-        return analyzer_contract(self.cls, self.who)
-
-    @functools.cached_property
-    def material(self) -> Material:
-        return Material(self.cls, self.family, self.registry, self.name)
-
-    @property
-    def hook(self) -> Place | None:
-        return self.source.line(self.contract.hook)
-
-    def closure(self) -> None:
-        """Find everything it consumes, and what that consumes; raises `StrobeError`."""
-        registry = self.registry or Registry.discover()
-        for name in self.cls.upstream():
-            recipes(registry, [name])
-        if self.name:
-            recipes(registry, [self.name])
-
-    def make(self, change: Change | None = None, step: int | None = None) -> Given:
-        return self.material.given(self.contract.arguments, step, change)
-
-    def run(self, given: Given) -> Made:
-        with landscape():
-            return made(self.analyzer, self.contract, given)
-
-    @functools.cached_property
-    def first(self) -> Call:
-        """The analyzer on the last step, watched."""
-        self.run_once()
-        return self._watched(self.make())
-
-    @functools.cached_property
-    def second(self) -> Call:
-        """The same once more, with global generators elsewhere."""
-        with unharmed():
-            seed_everything(2)
-            given = self.make()
-            found: list[Any] = []
-            peak = peak_bytes(lambda: found.append(self._caught(given)))
-            rows, error = found[0]
-        return Call(rows, error, given, peak=peak)
-
-    def run_once(self) -> None:
-        """What it consumes, computed before anything is watched."""
-        self.make()
-
-    def _watched(self, given: Given) -> Call:
-        with unharmed(), counting() as counters:
-            seed_everything(1)
-            inputs, before = digests(given.watched), process()
-            rows, error = self._caught(given)
-            after, outputs = process(), digests(given.watched)
-        changed = tuple(n for n in inputs if inputs[n] != outputs[n])
-        return Call(rows, error, given, changed, tuple(n for n in before if before[n] != after[n]), dict(counters))
-
-    def _caught(self, given: Given) -> tuple[Made | None, BaseException | None]:
-        try:
-            return self.run(given), None
-        except (Exception, SystemExit) as e:  # the plugin boundary: a stranger's analyzer may raise anything
-            return None, e
-
-    def rows(self) -> Made:
-        """Its rows; when it raised, checks that need them say so."""
-        if self.first.made is None:
-            raise NotMeant(f"it raised {type(self.first.error).__name__}; mend that first (see gives_what_it_declares)")
-        return self.first.made
-
-
-Check = Callable[[Subject], None]
 
 
 # --- without running it ------------------------------------------------------------------------------------------------------------------------
@@ -195,7 +88,7 @@ def gives_what_it_declares(subject: Subject) -> None:
     """On a tiny run it gives rows of its `Row`: types, dimensions, shapes; each told apart by its dims."""
     error = subject.first.error
     if error is not None:
-        raise _raised(subject, error, "on a tiny run") from error
+        raise subject.unfit(error, "on a tiny run") from error
     table = to_pandas(subject.rows().table)
     columns = declared(subject.cls.Row)
     dims = [c.name for c in columns.values() if c.kind == "dim"]
@@ -264,7 +157,7 @@ def leaves_its_inputs_alone(subject: Subject) -> None:
     if not changed:
         return
     given = subject.make()
-    place = subject.source.changing(lambda: subject._caught(given), lambda: digests(given.watched))
+    place = subject.source.changing(lambda: subject.caught(given), lambda: digests(given.watched))
     fix = "work on a copy: `tensor.clone()`, `table.copy()`, `array.copy()`"
     raise Unfit(
         f"it changes {', '.join(changed[:3])}{' and more' if len(changed) > 3 else ''}; whoever comes after it sees that", fix, place or subject.hook
@@ -278,7 +171,7 @@ def leaves_the_process_alone(subject: Subject) -> None:
         return
     given = subject.make()
     with unharmed():
-        place = subject.source.changing(lambda: subject._caught(given), lambda: process()[changed[0]])
+        place = subject.source.changing(lambda: subject.caught(given), lambda: process()[changed[0]])
     raise Unfit(f"it changes {', '.join(changed)}, which all plugins share", REMEDIES[changed[0]], place or subject.hook)
 
 
@@ -321,7 +214,7 @@ def declares_what_it_reads(subject: Subject) -> None:
     error = subject.first.error
     given = subject.make()
     recorded = {n: _Recorded(v) for n, v in given.arguments.items() if isinstance(v, (Activations, Results))}
-    _, error = subject._caught(replace(given, arguments={**given.arguments, **recorded}))
+    _, error = subject.caught(replace(given, arguments={**given.arguments, **recorded}))
     for name, mapping in recorded.items():
         declaration = "sites" if name == "activations" else "consumes"
         if mapping.lacking:
@@ -349,76 +242,6 @@ def _forwards(subject: Subject) -> None:
         raise Unfit(f"a {category} analyzer runs no forward pass, this one runs {forwards} per call", fix, subject.hook)
     if counters.get("models_built", 0):
         raise Unfit(f"it builds {counters['models_built']} models per call; analyzers are given what checkpoints hold", "use `weights`", subject.hook)
-
-
-# --- inputs nobody hopes for -------------------------------------------------------------------------------------------------------------------
-
-
-def takes_nan(subject: Subject) -> None:
-    """Weights, activations, results and metrics of a training that has diverged give rows or a refusal, not a crash."""
-    subject.rows()
-    given = subject.make(Change(tensors=_all_nan, metrics=_diverged, results=_numbers_to_nan))
-    with unharmed():
-        _, error = subject._caught(given)
-    if error is not None and not isinstance(error, (StrobeError, ValueError, ArithmeticError)) and "LinAlgError" not in type(error).__name__:
-        raise _raised(
-            subject, error, "when everything is NaN", "skip what is not finite (`torch.isfinite`), or raise StrobeError saying what is missing"
-        ) from error
-
-
-def takes_nothing(subject: Subject) -> None:
-    """No such parameters, no metrics, no rows to read, a split without inputs, one checkpoint: rows, none, or a `StrobeError`."""
-    subject.rows()
-    for what, names, change in _EMPTY:
-        if set(names) & set(subject.contract.arguments) and not (what == NO_TENSOR and _has_its_tensors(subject)):
-            with unharmed():
-                _, error = subject._caught(subject.make(change))
-            if error is not None and not isinstance(error, StrobeError):
-                fix = "yield nothing, or raise StrobeError saying what is missing"
-                raise _raised(subject, error, f"when there is {what}", fix) from error
-
-
-def _all_nan(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {n: t.clone().fill_(float("nan")) if t.is_floating_point() else t for n, t in tensors.items()}
-
-
-def _diverged(table: Any) -> Any:
-    table = table.copy()
-    losses = [c for c in table if c.endswith("_loss")]
-    table.loc[table.index[len(table) // 2 :], losses] = float("nan")
-    return table
-
-
-def _numbers_to_nan(table: Any) -> Any:
-    """As stored: a number that is not finite is null, an array holds NaN."""
-    import numpy as np
-
-    table = table.copy()
-    for name in table:
-        if table[name].dtype.kind == "f" and name != "step":
-            table[name] = np.nan
-        elif table[name].dtype == object:
-            table[name] = [np.full_like(v, np.nan) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for v in table[name]]
-    return table
-
-
-def _without_test(probe: Probe) -> Probe:
-    return replace(probe, splits={n: mask if n == "train" else mask & False for n, mask in probe.splits.items()})
-
-
-def _has_its_tensors(subject: Subject) -> bool:
-    """Whether a checkpoint always has what it reads: of a family it names, or of one whose forward has run."""
-    return bool(subject.cls.families) or subject.contract.category not in ("weights", "trajectory")
-
-
-NO_TENSOR = "no tensor it knows"
-_EMPTY: tuple[tuple[str, tuple[str, ...], Change], ...] = (
-    (NO_TENSOR, ("weights", "checkpoints"), Change(tensors=lambda tensors: {})),
-    ("no metrics", ("metrics",), Change(metrics=lambda table: table.iloc[:0])),
-    ("no row of what it consumes", ("results",), Change(results=lambda table: table.iloc[:0])),
-    ("no input in the test split", ("outputs", "probe"), Change(probe=_without_test)),
-    ("one checkpoint", ("checkpoints",), Change(steps=lambda steps: steps[-1:])),
-)
 
 
 # --- how much, and in which pieces -------------------------------------------------------------------------------------------------------------
@@ -457,14 +280,6 @@ def is_bounded_in_memory(subject: Subject) -> None:
         raise Unfit(
             f"it takes {peak / 2**20:,.0f} MB on a tiny run (at most {MAX_BYTES // 2**20})", "allocate by the size of the inputs", subject.hook
         )
-
-
-def _raised(subject: Subject, error: BaseException, when: str, fix: str = "") -> Unfit:
-    place = (error.place if isinstance(error, Unfit) else None) or subject.source.raised(error.__traceback__) or subject.hook
-    said = str(error) if isinstance(error, (StrobeError, Unfit)) else f"{type(error).__name__}: {error}"
-    if isinstance(error, SchemaError):
-        return Unfit(f"its rows are not as declared {when}: {said}", fix or "change the value, or its declaration in `Row`", place)
-    return Unfit(f"it raises {when}: {said.partition(chr(10))[0]}", fix or "mend this line", place)
 
 
 CHECKS: dict[str, Check] = {

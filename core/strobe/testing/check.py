@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..registration.registry import Plugin, Registry
-from . import analyzers, families, packages, renderers
+from . import analyzers, families, packages, renderers, subject
 from .findings import NotMeant, Place, Unfit
 from .state import unharmed
 
@@ -52,13 +52,13 @@ def examine_plugin(plugin: Plugin, registry: Registry) -> Iterator[Finding]:
     loaded = _finding(plugin.name, plugin.kind, "loads", lambda: packages.loads(plugin))
     yield loaded
     if loaded.state != "failed" and plugin.kind in _SUBJECTS:
-        subject, checks = _SUBJECTS[plugin.kind](plugin.load(), plugin, registry)
+        examined, checks = _SUBJECTS[plugin.kind](plugin.load(), plugin, registry)
         for name, check in checks.items():
-            yield _finding(plugin.name, plugin.kind, name, lambda check=check: check(subject))  # type: ignore[misc]
+            yield _finding(plugin.name, plugin.kind, name, lambda check=check: check(examined))  # type: ignore[misc]
 
 
 _SUBJECTS: dict[str, Callable[[Any, Plugin, Registry], tuple[Any, dict[str, Any]]]] = {
-    "analyzer": lambda cls, plugin, registry: (analyzers.Subject(cls, registry=registry, name=plugin.name), analyzers.CHECKS),
+    "analyzer": lambda cls, plugin, registry: (subject.Subject(cls, registry=registry, name=plugin.name), analyzers.CHECKS),
     "renderer": lambda cls, plugin, registry: (renderers.Subject(cls, registry=registry, name=plugin.name), renderers.CHECKS),
     "family": lambda cls, plugin, registry: (families.Subject(cls, plugin.name), families.CHECKS),
 }

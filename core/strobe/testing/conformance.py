@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from ..analyzer import Analyzer
 from ..family import Family
 from ..renderer import Renderer
-from . import analyzers, families, renderers
+from . import analyzers, bad_input, families, renderers, subject
 from .state import unharmed
 
 
@@ -48,8 +48,8 @@ class AnalyzerConformance(_Conformance):
 
     @classmethod
     @functools.cache
-    def _subject(cls) -> analyzers.Subject:
-        return analyzers.Subject(cls.analyzer, cls.family)
+    def _subject(cls) -> subject.Subject:
+        return subject.Subject(cls.analyzer, cls.family)
 
     test_it_registers = _test(analyzers.registers)
     test_it_is_documented = _test(analyzers.is_documented)
@@ -58,8 +58,8 @@ class AnalyzerConformance(_Conformance):
     test_it_leaves_its_inputs_alone = _test(analyzers.leaves_its_inputs_alone)
     test_it_leaves_the_process_alone = _test(analyzers.leaves_the_process_alone)
     test_it_declares_what_it_reads = _test(analyzers.declares_what_it_reads)
-    test_it_takes_nan = _test(analyzers.takes_nan)
-    test_it_takes_nothing = _test(analyzers.takes_nothing)
+    test_it_takes_nan = _test(bad_input.takes_nan)
+    test_it_takes_nothing = _test(bad_input.takes_nothing)
     test_it_is_independent_of_the_batch_split = _test(analyzers.is_independent_of_the_batch_split)
     test_it_is_bounded_in_memory = _test(analyzers.is_bounded_in_memory)
 

@@ -11,7 +11,8 @@ from ..analysis.request import configured
 from ..runs import run as runs
 from ..runs.run import Run, RunRecord
 from . import cuda as cuda_training
-from .trainer import Keeper, OnEpoch, configure_training, describe, held, train_run
+from .keeping import Keeper, OnEpoch
+from .trainer import configure_training, describe, held, train_run
 
 if TYPE_CHECKING:
     from ..family import Family

@@ -1,9 +1,4 @@
-"""Trains runs into a workspace: new ones, the rest of interrupted ones, more epochs, more checkpoints, branches.
-
-A checkpoint is committed in this order: the metrics up to it, the optimizer's state, the tensors, and last its entry in the manifest. Whatever a
-kill leaves behind, the manifest names only whole checkpoints, and training goes on from the last of them that has a state, bitwise as if nothing
-had happened.
-"""
+"""Trains runs into a workspace: new ones, the rest of interrupted ones, more epochs, more checkpoints, branches."""
 
 from __future__ import annotations
 
@@ -11,9 +6,8 @@ import fcntl
 import os
 import re
 import socket
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import checkpoints
@@ -24,14 +18,12 @@ from ..errors import StrobeError, UsageError, did_you_mean
 from ..runs import run as runs
 from ..runs.run import Run, RunRecord, merge_metrics, versions, write_metrics
 from .interventions import Named, named
-from .loop import Evaluated, Event, Saved, Training, ready, train
+from .keeping import Keeper, OnEpoch, last_state, write_state
+from .loop import Evaluated, Saved, Training, ready, train
 
 if TYPE_CHECKING:
     from ..family import Family
     from ..workspace import Workspace
-
-OnEpoch = Callable[[int, int, Mapping[str, Any]], None]
-"""(step, last step, row of metrics)."""
 
 
 def train_target(
@@ -155,7 +147,7 @@ def branch_run(
     run = runs.create(folder, record, parent.split, workspace.registry)
     with held(run):
         _share_prefix(run, parent, step)
-        _write_state(run, start)
+        write_state(run, start)
         _run_to_end(run, config, start, progress, named(workspace.registry, record.interventions))
     return run
 
@@ -272,7 +264,7 @@ def held(run: Run) -> Iterator[None]:
         yield
 
 
-# --- what is kept of a training --------------------------------------------------------------------------------------------------------------
+# --- events put on disk ------------------------------------------------------------------------------------------------------------------------
 
 
 def _run_to_end(run: Run, training: Training, start: Saved | None, progress: OnEpoch | None, acting: Sequence[Named]) -> None:
@@ -281,76 +273,6 @@ def _run_to_end(run: Run, training: Training, start: Saved | None, progress: OnE
         for event in train(run.family, training, run.split, resume=start, interventions=[a.call for a in acting]):
             keeper.take(event)
         keeper.finish()
-
-
-class Keeper:
-    """Stores what a training of a run gives, event by event."""
-
-    def __init__(self, run: Run, training: Training, progress: OnEpoch | None) -> None:
-        self.run, self.training, self.progress = run, training, progress
-        self.rows: list[dict[str, Any]] = []
-        _remove_leftovers(run)
-
-    def take(self, event: Event) -> None:
-        if isinstance(event, Saved):
-            _commit(self.run, self.training, event, self.rows)
-            self.rows = []
-            return
-        self.rows.append({**event.row(), "weight_decay": self.training.weight_decay})
-        if self.progress is not None:
-            self.progress(event.step, self.training.epochs, self.rows[-1])
-
-    def finish(self) -> None:
-        merge_metrics(self.run.folder / "metrics")
-        self.run.save(state="complete")
-
-
-def _commit(run: Run, training: Training, saved: Saved, rows: Sequence[Mapping[str, Any]]) -> None:
-    write_metrics(run.folder / "metrics", rows, saved.step)
-    _write_state(run, saved)
-    run.add_checkpoint(saved.step, saved.tensors)
-    _prune_states(run, training)
-
-
-def _state_path(run: Run, step: int) -> Path:
-    return run.folder / "states" / f"step_{step:08d}.safetensors"
-
-
-def _write_state(run: Run, saved: Saved) -> None:
-    if saved.state:
-        checkpoints.write(_state_path(run, saved.step), saved.state)
-
-
-def _prune_states(run: Run, training: Training) -> None:
-    """Keep the state of the last checkpoint, and of every n-th."""
-    steps = run.steps
-    stride = training.state_every
-    kept = {steps[-1], *(steps[::stride] if stride else ())}
-    for step in steps:
-        if step not in kept:
-            _state_path(run, step).unlink(missing_ok=True)
-
-
-def _remove_leftovers(run: Run) -> None:
-    """What a killed training left half-written: temporary files, and metrics and states after the last whole checkpoint."""
-    last = max(run.steps, default=-1)
-    for file in [*run.folder.rglob(".*.tmp")]:
-        file.unlink(missing_ok=True)
-    for file in [*(run.folder / "states").glob("step_*.safetensors"), *(run.folder / "metrics").glob("part-*.parquet")]:
-        if int(file.stem.rpartition("_" if file.stem.startswith("step") else "-")[2]) > max(last, 0):
-            file.unlink()
-
-
-def last_state(run: Run, before: int | None = None) -> Saved | None:
-    """The last checkpoint (not after `before`) that training can go on from; None: only from the start.
-
-    Raises `CheckpointError` when a file is not the one that was recorded.
-    """
-    for step in reversed(run.steps):
-        if (before is None or step <= before) and _state_path(run, step).is_file():
-            weights = run.weights(step)
-            return Saved(step, {name: weights[name] for name in weights}, None, checkpoints.read_all(_state_path(run, step)))
-    return None
 
 
 def _share_prefix(run: Run, parent: Run, step: int) -> None:
