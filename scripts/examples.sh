@@ -6,20 +6,27 @@ shift 2
 over=.venv-examples
 sites() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 if [ ! -x "$over/bin/python" ]; then
-  "$base" -m venv "$over"
-  # What is installed below is found, its plugins included; a .pth file also lets editable installs of the base be found.
+  "$base" -m venv --without-pip "$over"
+  # What is installed below is found, its plugins and pip included; a .pth file also lets editable installs of the base be found.
   printf 'import site; site.addsitedir("%s")\n' "$(sites "$base")" >"$(sites "$over/bin/python")/base.pth"
 fi
 python=$PWD/$over/bin/python
-install() { "$python" -m pip install --quiet --disable-pip-version-check --no-build-isolation "$@"; }
+install() { "$python" -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-compile "$@"; }
+stamp_of() { echo "$over/$(basename "$1")"; }
+stale() { [ ! -e "$(stamp_of "$1")" ] || [ "$1/pyproject.toml" -nt "$(stamp_of "$1")" ] || [ constraints.txt -nt "$(stamp_of "$1")" ]; }
+new=()
+for folder in "$@"; do ! stale "$folder" || new+=("$folder"); done
+# All at once: pip looks around the environment for each call. Where that fails, one by one, to see whose fault it is.
+if [ ${#new[@]} -gt 0 ] && install --constraint constraints.txt "${new[@]/#/--editable=}" 2>/dev/null; then
+  for folder in "${new[@]}"; do touch "$(stamp_of "$folder")"; done
+fi
 ready=()
 for folder in "$@"; do
-  stamp="$over/$(basename "$folder")"
-  if [ ! -e "$stamp" ] || [ "$folder/pyproject.toml" -nt "$stamp" ] || [ constraints.txt -nt "$stamp" ]; then
+  if stale "$folder"; then
     install --no-deps --editable "$folder"
     # One reason to skip, and it is said: packages that can neither be found nor fetched.
     install --constraint constraints.txt --editable "$folder" || { echo "examples: $(basename "$folder") skipped, what it requires could not be installed"; continue; }
-    touch "$stamp"
+    touch "$(stamp_of "$folder")"
   fi
   ready+=("$folder")
 done

@@ -81,7 +81,7 @@ def test_cards_in_which_only_the_cursor_moves_are_drawn_twice(frames: Frames, mo
 def test_moving_about_keeps_no_more_than_the_caches(frames: Frames, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_BYTES", 60_000)
     monkeypatch.setattr(module, "MOST_SHOTS", 6)
-    for i in range(30):
+    for i in range(14):
         frame = ask(frames, STEPS[i % len(STEPS)], {1: None, 2: None, 3: None}, neuron=i % 4)
         assert all(key in frame["rows"] for shot in frame["shots"].values() for key in shot["datasets"].values())
     assert frames._bytes <= 60_000

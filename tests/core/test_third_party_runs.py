@@ -12,8 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from strobe import Workspace
+from strobe.cli import app
 
 STEPS = (0, 1000)
 
@@ -153,16 +155,22 @@ def test_editing_an_editable_package_recomputes_it_and_nothing_else(installed, f
 
 @pytest.mark.slow
 def test_an_installed_package_is_in_the_command_line(installed, folder: Path, tmp_path: Path) -> None:
-    """Listed, run, and drawn by a generic renderer, in processes that know of it by its metadata alone."""
+    """Listed and run in processes that know of it by its metadata alone; its table is asked, and drawn by a generic renderer."""
     installed("strobe-participation")
     strobe = partial(run_strobe, folder)
+
+    def here(*arguments: str) -> str:
+        done = CliRunner(env={"STROBE_WORKSPACE": str(folder)}).invoke(app, arguments, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
     listed = {p["name"]: p for p in json.loads(strobe("plugins", "list", "--json"))}
     assert listed["participation_ratio"]["package"] == "strobe-participation"
     report = json.loads(strobe("analyze", "-a", "participation_ratio", "--json"))
     assert (report["failures"], report["counters"]["forwards"]) == ([], 0)
-    rows = json.loads(strobe("sql", "select distinct step from participation_ratio order by step", "--json"))
+    rows = json.loads(here("sql", "select distinct step from participation_ratio order by step", "--json"))
     assert [r["step"] for r in rows] == list(STEPS)
-    strobe("view", "line_over_steps", "real", "--table", "participation_ratio", "-o", str(tmp_path / "x.png"))
+    here("view", "line_over_steps", "real", "--table", "participation_ratio", "-o", str(tmp_path / "x.png"))
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
