@@ -49,9 +49,9 @@ lint: environment
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# One file stays in one process, so that what its tests share is made once.
+# One file stays in one process, so that what its tests share is made once; the long ones come first (tests/conftest.py).
 test: setup lint frontend-check examples
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Into an environment of their own over ours: ours must not have more plugins than Strobe brings.
 EXAMPLES := $(sort $(wildcard examples/plugins/*))

@@ -133,6 +133,14 @@ def chromium() -> str:
     return found
 
 
+LONGEST = ("test_all_bad_input.py", "test_renderers.py", "test_every_analyzer.py", "test_worker.py", "test_engine.py", "test_faults.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first: files are handed out in this order, and the last of them should be short."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None and item.path.name not in LONGEST)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=6, help="how often a training job is killed at a random moment (make faults: 200)")
     parser.addoption("--update-golden", action="store_true", help="write the golden pictures of tests/data/golden anew")
