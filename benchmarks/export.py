@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,33 +61,71 @@ def figures(root: Path, name: str, folder: Path) -> None:
             print(f"{renderer:28}{suffix:8}{plain:10.0f}ms{ours:10.0f}ms{(folder / f'ours.{suffix}').stat().st_size:12,}")
 
 
-def movie(root: Path, name: str, folder: Path, most: int) -> None:
-    """Wall and CPU time of a frame: `chart.save` of each, and an animation with all that belongs to it, the file included."""
+@dataclass(frozen=True)
+class Case:
+    """An animation: of one view or a report, over what, through which values; `charts` of a frame, as `chart.save` takes them."""
+
+    name: str
+    values: Sequence[int]
+    charts: Callable[[int], Iterable[Any]]
+    animate: Callable[[Path], Any]
+
+
+def cases(root: Path, name: str, most: int, long: int) -> Iterator[Case]:
+    """Five panels over steps, one over more neurons than a start of processes weighs on, and a whole report."""
     from strobe import Workspace
+    from strobe.charts import Scene3D
+    from strobe.export import write_report
+    from strobe.panels.cards import cards_of, resolve
+    from strobe.reports.report import find
 
     workspace = Workspace(root)
     run = workspace.run(name)
     steps = list(run.steps)[:most]
-    head = ("chart.save", "view.animate", "ratio", "CPU", "CPU", "ratio", "gif bytes")
-    print(f"\nms per frame, {len(steps)} frames".ljust(29) + "".join(f"{h:>14}" for h in head))
-    total = [0.0] * 4
     for renderer in PANELS:
         view = workspace.view(renderer, run, **({"neuron": 3} if renderer == "neuron_map" else {}))
+        yield Case(renderer, steps, lambda s, v=view: [v.at(step=s).chart], lambda path, v=view: v.animate(path, values=steps))
+    view, neurons = workspace.view("neuron_map", run, step=run.steps[-1]), range(long)
+    yield Case("neuron_map, by neuron", neurons, lambda n: [view.at(neuron=n).chart], lambda path: view.animate(path, over="neuron", values=neurons))
+    report = find(workspace, "default", name)
+    cards = [card for card in cards_of(resolve(workspace, report, run)) if not card.problem]
+    only = [str(card.number) for card in cards]
 
-        def plain(view: Any = view) -> None:
-            for step in steps:
-                view.at(step=step).chart.save(str(folder / f"frame-{step}.png"))
+    def drawn(step: int) -> Iterable[Any]:
+        for card in cards:
+            shown = card.looking({"run": name, "step": step}).chart
+            yield shown.chart() if isinstance(shown, Scene3D) else shown
 
-        figures = [*timed(plain), *timed(lambda v=view: v.animate(folder / "x.gif", values=steps))]
-        total = [a + b for a, b in zip(total, figures, strict=True)]
-        print(f"{renderer:28}{_row(figures, len(steps))}{(folder / 'x.gif').stat().st_size:14,}")
-    print(f"{'all':28}{_row(total, len(steps) * len(PANELS))}")
+    few = steps[:: max(len(steps) // 8, 1)]
+    yield Case(f"{len(cards)} panels of a report", few, drawn, lambda path: write_report(workspace, report, name, path, values=few, only=only))
 
 
-def _row(figures: Sequence[float], frames: int) -> str:
-    wall, busy, our_wall, our_busy = (f / frames for f in figures)
+def movie(root: Path, name: str, folder: Path, most: int, long: int = 120) -> None:
+    """Wall and CPU time of a frame: `chart.save` of what it shows (of 24 frames at most), and an animation with all that belongs to it: its rows, the
+    start of its processes, the file."""
+    head = ("frames", "chart.save", "animation", "ratio", "CPU", "CPU", "ratio", "gif bytes")
+    print("\nms per frame".ljust(29) + "".join(f"{h:>12}" for h in head))
+    total = [0.0] * 4
+    for case in cases(root, name, most, long):
+        sample = case.values[:: -(-len(case.values) // 24)]
+
+        def plain(case: Case = case, sample: Sequence[int] = sample) -> None:
+            for value in sample:
+                for chart in case.charts(value):
+                    chart.save(str(folder / "frame.png"))
+
+        saved, ours = timed(plain), timed(lambda c=case: c.animate(folder / "x.gif"))
+        figures = [*(f / len(sample) for f in saved), *(f / len(case.values) for f in ours)]
+        if case.name in PANELS:
+            total = [a + b / len(PANELS) for a, b in zip(total, figures, strict=True)]
+        print(f"{case.name:28}{len(case.values):12}{_row(figures)}{(folder / 'x.gif').stat().st_size:12,}", flush=True)
+    print(f"{'mean of the five panels':28}{'':12}{_row(total)}")
+
+
+def _row(figures: Sequence[float]) -> str:
+    wall, busy, our_wall, our_busy = figures
     cells = (f"{wall:.0f}", f"{our_wall:.0f}", f"{wall / our_wall:.1f}", f"{busy:.0f}", f"{our_busy:.0f}", f"{busy / our_busy:.1f}")
-    return "".join(f"{cell:>14}" for cell in cells)
+    return "".join(f"{cell:>12}" for cell in cells)
 
 
 def memory(root: Path, name: str, folder: Path) -> None:

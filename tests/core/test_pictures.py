@@ -97,9 +97,9 @@ def test_the_report_without_attention_looks_as_it_did(tmp_path: Path, data: Path
 def test_the_report_of_several_runs_looks_as_it_did(tmp_path: Path, data: Path, request: pytest.FixtureRequest) -> None:
     workspace = Workspace(tmp_path / "workspace")
     training = Training(epochs=20, lr=1e-2, schedule="every:10")
-    for seed in (0, 1):
-        run = workspace.train("modular_addition", name=f"seed-{seed}", training=training, p=7, d_model=8, n_heads=2, d_mlp=8, fraction=0.5, seed=seed)
-        assert not workspace.analyze(run, COMPARED).failures
+    small = {"p": 7, "d_model": 8, "n_heads": 2, "d_mlp": 8, "fraction": 0.5}
+    runs = [workspace.train("modular_addition", name=f"seed-{seed}", training=training, seed=seed, **small) for seed in (0, 1)]
+    assert not workspace.analyze(runs, COMPARED).failures
     shown = find(workspace, "compare_runs", "seed-0").model_copy(update={"align": "step"})  # so short a training has no turn
     made = write_report(workspace, shown, "seed-0", tmp_path / "x.png", cursor={"step": 10}, scale=GOLDEN_SCALE)
     looks_like(made, data / "golden" / "compare_runs.png", request)
