@@ -10,7 +10,7 @@ import pytest
 from small import STEPS, small_workspace
 
 import strobe
-from strobe import Frame, Number, Renderer, StrobeError, dim, hookimpl, metric
+from strobe import Frame, Number, Renderer, StrobeError, charts, dim, hookimpl, metric
 from strobe.errors import UsageError
 from strobe.panels.cards import cards_of, choices, parted, resolve, signed
 from strobe.reports.report import (
@@ -254,6 +254,30 @@ def test_a_renderer_that_fails_is_named_and_breaks_nothing(small) -> None:
     problem = one_card(small, renderer="raising", table="weight_norms").draw({"step": 10}).problem
     assert "'raising' (notebook" in problem
     assert "ZeroDivisionError: one by nought" in problem
+
+
+class Misspelt(Renderer):
+    """Draws with a mark that Vega-Lite does not have."""
+
+    slots = {"y": Number()}
+
+    @hookimpl
+    def render(self, frame: Frame) -> alt.Chart:
+        return alt.Chart(charts.dataset("rows", [{"x": 1}]), mark="dots").encode(x=alt.X("x:Q"))
+
+
+def test_a_chart_that_is_not_vega_lite_is_a_problem_however_often_it_is_drawn(small) -> None:
+    small[0].registry.add(Misspelt)
+    card = one_card(small, renderer="misspelt", table="weight_norms")
+    problems = [card.draw({"step": 10}).problem for _ in range(2)]
+    assert "SchemaValidationError: 'dots' is an invalid value" in problems[0]
+    assert problems[1] == problems[0]
+
+
+def test_a_card_says_of_which_step_its_rows_are(small) -> None:
+    card = one_card(small, renderer="neuron_map")
+    assert [card.as_of({"step": step, "layer": 0, "neuron": 1}) for step in (9, 10, 15)] == [5, None, 10]
+    assert one_card(small, renderer="loss_curves").as_of({"step": 15}) is None
 
 
 def test_a_pinned_coordinate_does_not_follow_the_page(small) -> None:

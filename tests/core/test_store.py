@@ -25,6 +25,7 @@ import strobe
 from strobe import array, dim, metric
 from strobe.errors import StoreError
 from strobe.schema import to_arrow, to_pandas
+from strobe.storage import kept
 from strobe.storage.parts import StoredCell, stamp
 from strobe.storage.store import WHOLE, Address, Store
 
@@ -97,6 +98,31 @@ def test_a_later_part_wins_step_by_step(store: Store) -> None:
     store.compact(ADDRESS, ABOUT, keep=keys(cell(0), cell(10, "new")))
     store.append(ADDRESS, [cell(10, "newer", rows=2)], ABOUT)
     assert store.cells(ADDRESS) == {"key 0 ", "key 10 newer"}
+
+
+def test_a_table_that_is_kept_is_read_anew_when_its_files_are_others(store: Store) -> None:
+    store.append(ADDRESS, [cell(0), cell(10)], ABOUT)
+    first = store.read(ADDRESS)
+    assert store.read(ADDRESS) is first
+    store.append(ADDRESS, [cell(10, "later"), cell(20)], ABOUT)
+    assert steps(store) == [0, 10, 20]
+    store.compact(ADDRESS, ABOUT, keys(cell(10, "later")))
+    assert store.read(ADDRESS).equals(cell(10, "later").table.cast(store.read(ADDRESS).schema))
+    store.replace(ADDRESS, cell(10, "last"), ABOUT)
+    assert store.read(ADDRESS).column("value").to_pylist() == cell(10, "last").table.column("value").to_pylist()
+    shutil.rmtree(ADDRESS.folder(store.root))
+    assert store.read(ADDRESS) is None
+
+
+def test_tables_are_kept_up_to_a_number_of_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = cell(0).table
+    monkeypatch.setattr(kept, "MOST_BYTES", 2 * table.nbytes)
+    files, tables, read = [tmp_path / name for name in "abc"], kept.Kept(), []
+    for file in files:
+        file.touch()
+    for file in [*files[:2], files[0], files[2], *files[:2]]:
+        tables.get([file], None, lambda file=file: read.append(file.name) or table)
+    assert read == ["a", "b", "c", "b"], "b was not asked for longest when c came"
 
 
 def test_compaction_leaves_one_file_and_changes_nothing_that_is_read(store: Store) -> None:

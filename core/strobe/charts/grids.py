@@ -65,7 +65,7 @@ def sorted_grid(
         *(_texts(placed, side, leads) for side in ("left", "right") for leads in (False, True)),
         _rule(row_height, total),
     ]
-    return alt.layer(*layers).properties(width=width, height=row_height)
+    return alt.layer(*layers, width=width, height=row_height)
 
 
 def _chosen(field: str, otherwise: str | int) -> str:
