@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .analysis import request as analysis
-from .analysis.desk import Recipe
 from .analysis.engine import Engine, Progress, Report
 from .analysis.plan import Preview
 from .analysis.work import Bench

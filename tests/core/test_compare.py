@@ -19,23 +19,11 @@ from strobe.panels.compare import difference
 from strobe.panels.layout import laid_out
 from strobe.panels.moments import events_of
 from strobe.panels.multiples import on_own_axes
+from strobe.reports.default import tables_of
+from strobe.reports.files import load, save
+from strobe.reports.library import check, file_of, find, path_of, reports_for, shelves
 from strobe.reports.markdown import to_html
-from strobe.reports.report import (
-    Panel,
-    PanelGroup,
-    Report,
-    Section,
-    check,
-    file_of,
-    find,
-    load,
-    path_of,
-    reports_for,
-    save,
-    schema,
-    shelves,
-    tables_of,
-)
+from strobe.reports.model import Panel, PanelGroup, Report, Section, schema
 from strobe.reports.selection import facts, selected
 from strobe.schema import Column, TableSchema
 
