@@ -111,7 +111,7 @@ class ModuleFamily(Family):
         return self._skeleton.loaded(tensors)
 
     def sites(self) -> dict[str, tuple[str | int, ...]]:
-        """Site -> `("batch", positions, d)`, in the order the forward reaches them. Cost: the module is run twice on a few inputs, once per process."""
+        """Site -> `("batch", positions, d)`, in the order the forward reaches them. Cost: two runs of it on a few inputs, once per process."""
         return dict(self._model.shapes)
 
     def forward(self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, tap: Tap) -> torch.Tensor:

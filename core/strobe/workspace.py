@@ -104,7 +104,8 @@ class Workspace:
         progress: Callable[[int, int, Mapping[str, Any]], None] | None = None,
         **parameters: Any,
     ) -> Run:
-        """Train. `target` is a family by name, class or `./mine.py:Mine` (a new run with `parameters`), a run (go on to its end, or to more epochs), or `RUN@STEP` (a branch).
+        """Train. `target` is a family by name, class or `./mine.py:Mine` (a new run with `parameters`), a run (go on to its end, or to more epochs),
+        or `RUN@STEP` (a branch).
 
         `training` overrides the configuration; `add` is a schedule of checkpoints to add to a run; `interventions` are names of `before_step` hooks;
         `progress(step, last, metrics)` is called after each epoch. A run of the same identity that is complete is returned as it is.
