@@ -268,7 +268,7 @@ def test_maps_are_subtracted_head_by_head() -> None:
 
 def test_maps_with_a_scale_are_subtracted_in_their_own_unit() -> None:
     scaled = TableSchema({**MAPS.columns, "scale": Column("scale", "metric", "scale", "float64")})
-    a, b = maps(np.ones((2, 2))).assign(scale=10.0), maps(np.ones((2, 2))).assign(scale=4.0)
+    a, b = (maps(np.ones((2, 2))).assign(scale=scale, step=5) for scale in (10.0, 4.0))
     for runs in ((a, b), (a, pd.concat([b.assign(aligned=4.0), b.assign(aligned=9.0, scale=1.0)]))):
         found = difference(*runs, scaled)
         assert np.array_equal(found["map"][0], np.full((2, 2), 6.0))
