@@ -7,7 +7,7 @@
 # make pyright         the files of the tutorial under pyright (needs basedpyright, which brings its node)
 # make examples        the packages in examples/plugins, installed and tested as strangers would; part of make test
 # make faults          kill a training 200 times at random moments; it must end bitwise as if it had not been (N=200)
-# make bench           the figures of docs/benchmarks.md
+# make bench           the figures of docs/benchmarks.md, but those that want a browser or a workspace: bench-ui, bench-export DATA=DIR
 # make bench-analyzers CPU and bytes of every analyzer, printed and written into docs/measures.md
 # make frontend        build the board's scripts (core/strobe/page/*.js) from apps/streamlit/frontend; needs node
 # make frontend-check  the same into a temporary folder: they must be the committed ones; part of make test

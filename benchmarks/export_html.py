@@ -17,7 +17,7 @@ from playwright.sync_api import sync_playwright
 
 from strobe import Workspace
 from strobe.export import write_report
-from strobe.reports.report import load
+from strobe.reports.files import load
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 STEP = """async (places) => {

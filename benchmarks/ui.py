@@ -25,7 +25,8 @@ from typing import Any
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from strobe import Workspace
-from strobe.reports.report import file_of, load, save
+from strobe.reports.files import load, save
+from strobe.reports.library import file_of
 from strobe.runs.run import Run
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]

@@ -151,7 +151,7 @@ class Family(Plugin):
 
     @classmethod
     def report(cls) -> Path | None:
-        """The default report of its runs, a YAML file in the package (see `strobe.reports.report`); None: Strobe makes one of what is stored."""
+        """The default report of its runs, a YAML file in the package (see `strobe.reports.model`); None: Strobe makes one of what is stored."""
         return None
 
     @classmethod

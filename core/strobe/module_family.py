@@ -69,7 +69,9 @@ class ModuleFamily(Family):
         """The answer [batch, classes] or [batch, pos, classes] in what the module returned: the tensor, its `logits`, or the first of a tuple."""
         found = tensor_in(output)
         if found is None:
-            raise StrobeError(f"{self._who}: the module returns a {type(output).__name__}; override `logits(self, output)` to return the answer in it")
+            raise StrobeError(
+                f"{self._who}: the module returns a {type(output).__name__}; override `logits(self, output)` to return the answer in it"
+            )
         return found
 
     # --- what follows from it --------------------------------------------------------------------------------------------------------------
@@ -109,7 +111,7 @@ class ModuleFamily(Family):
         return self._skeleton.loaded(tensors)
 
     def sites(self) -> dict[str, tuple[str | int, ...]]:
-        """Site -> `("batch", positions, d)`, in the order the forward reaches them. Cost: the module is run twice on a few inputs, once per process."""
+        """Site -> `("batch", positions, d)`, in the order the forward reaches them. Cost: two runs of it on a few inputs, once per process."""
         return dict(self._model.shapes)
 
     def forward(self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, tap: Tap) -> torch.Tensor:
@@ -178,7 +180,10 @@ class Model:
         import torch
 
         like = next(w for name in self.family.parameters() if (w := weights[name]).is_floating_point())
-        own = {**dict(self.module.named_buffers()), **{name: weights[name] for name in (*self.family.parameters(), *self.family.buffers()) if name in weights}}
+        own = {
+            **dict(self.module.named_buffers()),
+            **{name: weights[name] for name in (*self.family.parameters(), *self.family.buffers()) if name in weights},
+        }
         tensors = {f"module.{name}": _like(tensor, like) for name, tensor in own.items()}
         return torch.func.functional_call(self._called, tensors, (_like(inputs, like),))
 

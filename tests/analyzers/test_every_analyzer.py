@@ -13,7 +13,7 @@ from small import small_workspace
 from strobe import Workspace
 from strobe.panels.cards import cards_of, resolve
 from strobe.renderer import fits
-from strobe.reports.report import Panel, Report, Section
+from strobe.reports.model import Panel, Report, Section
 from strobe.runs.run import Run
 
 ROOT = Path(__file__).parents[2]

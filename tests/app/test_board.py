@@ -13,7 +13,9 @@ from small import STEPS, forget, small_workspace
 from strobe import Training, Workspace
 from strobe.panels.bookmarks import bookmarks
 from strobe.panels.bookmarks import keep as bookmarks_keep
-from strobe.reports.report import Panel, Report, Section, file_of, save
+from strobe.reports.files import save
+from strobe.reports.library import file_of
+from strobe.reports.model import Panel, Report, Section
 
 pytestmark = pytest.mark.browser
 DRAWN = [
@@ -502,7 +504,7 @@ def _projected(reader: Reader) -> list[float]:
 
 def test_a_scene_in_a_file(small, browser: Browser, tmp_path: Path) -> None:
     from strobe.export.html import write_html
-    from strobe.reports.report import find
+    from strobe.reports.library import find
 
     workspace, _ = small
     file = write_html(workspace, find(workspace, "turned", "small"), "small", tmp_path / "turned.html")

@@ -16,7 +16,10 @@ from playwright.sync_api import Locator, Page, expect
 from reading import PATIENCE, serving
 from small import SHOWN, small_workspace
 
-from strobe.reports.report import Panel, Report, Section, default_report, file_of, save
+from strobe.reports.default import default_report
+from strobe.reports.files import save
+from strobe.reports.library import file_of
+from strobe.reports.model import Panel, Report, Section
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from strobe.errors import UsageError
 from strobe.reports.edit import History
-from strobe.reports.report import Panel, Report, Section, as_yaml, file_of, load, save
+from strobe.reports.files import as_yaml, load, save
+from strobe.reports.library import file_of
+from strobe.reports.model import Panel, Report, Section
 from strobe_app.desk import EMPTY, Desk, Taken, opened
 
 

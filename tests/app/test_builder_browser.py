@@ -17,7 +17,9 @@ from playwright.sync_api import Browser, Error, Page, expect
 from reading import PATIENCE, serving, until
 from small import small_workspace
 
-from strobe.reports.report import Panel, Report, Section, file_of, load, save
+from strobe.reports.files import load, save
+from strobe.reports.library import file_of
+from strobe.reports.model import Panel, Report, Section
 
 pytestmark = pytest.mark.browser
 

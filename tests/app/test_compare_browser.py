@@ -10,7 +10,9 @@ from reading import PATIENCE, serving
 from sweep import sweep
 
 from strobe import Workspace
-from strobe.reports.report import Panel, Report, Section, file_of, save
+from strobe.reports.files import save
+from strobe.reports.library import file_of
+from strobe.reports.model import Panel, Report, Section
 
 pytestmark = pytest.mark.browser
 TABLE = Panel(renderer="run_table", compare="overlay", settings={"sort": "turn"}, width="full")

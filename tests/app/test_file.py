@@ -14,7 +14,7 @@ from small import STEPS, small_workspace
 
 from strobe.export import write_report
 from strobe.export.columns import ERROR
-from strobe.reports.report import Panel, Report, Section
+from strobe.reports.model import Panel, Report, Section
 from strobe.runs import labels
 
 pytestmark = pytest.mark.browser

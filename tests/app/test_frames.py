@@ -18,7 +18,9 @@ from strobe import StrobeError, Workspace
 from strobe.panels.bookmarks import keep
 from strobe.panels.cards import Card
 from strobe.panels.screen import places
-from strobe.reports.report import Panel, Report, Section, file_of, reports_for, save
+from strobe.reports.files import save
+from strobe.reports.library import file_of, reports_for
+from strobe.reports.model import Panel, Report, Section
 from strobe_app import frames as module
 from strobe_app.frames import Frames, Stale
 from strobe_app.routes import FOR_EVER, frames_of, routes, script, serving

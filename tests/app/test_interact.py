@@ -11,7 +11,9 @@ from reading import PATIENCE, Reader, serving
 from small import forget, small_workspace
 
 from strobe import Training, Workspace
-from strobe.reports.report import Panel, Report, Section, file_of, save
+from strobe.reports.files import save
+from strobe.reports.library import file_of
+from strobe.reports.model import Panel, Report, Section
 
 pytestmark = pytest.mark.browser
 ANALYZERS = [

@@ -14,7 +14,9 @@ import strobe
 import strobe_app
 from strobe import Workspace
 from strobe.panels.sizes import pixels
-from strobe.reports.report import Panel, PanelGroup, Report, Section, file_of, save
+from strobe.reports.files import save
+from strobe.reports.library import file_of
+from strobe.reports.model import Panel, PanelGroup, Report, Section
 from strobe_app.panels import width_of
 
 PAGE = Path(strobe_app.__file__).parent / "main.py"

@@ -8,7 +8,7 @@ import pytest
 from small import STEPS, small_workspace
 
 from strobe.panels.cards import Card, Drawing, cards_of, resolve
-from strobe.reports.report import Panel, Report, Section
+from strobe.reports.model import Panel, Report, Section
 from strobe_app.gallery import Gallery
 from strobe_app.launch import command
 from strobe_app.panels import clickable, for_streamlit, rows

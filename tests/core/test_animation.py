@@ -24,7 +24,7 @@ from strobe.export import animation, frames, movies, painter, painters, write_re
 from strobe.export.compose import Reel
 from strobe.export.sweep import Domains, Pace
 from strobe.panels.screen import colours
-from strobe.reports.report import Panel, Report, Section
+from strobe.reports.model import Panel, Report, Section
 
 TABLES = ["weight_norms", "neuron_frequency", "activation_maps", "phases"]
 
@@ -133,7 +133,7 @@ def test_a_killed_job_goes_on_from_its_frames_and_makes_the_same_film(small, tmp
     )
     script = (
         "import sys, os, signal\n"
-        "from strobe import Workspace\nfrom strobe.export import painter, write_report\nfrom strobe.reports.report import Report\n"
+        "from strobe import Workspace\nfrom strobe.export import painter, write_report\nfrom strobe.reports.model import Report\n"
         "paint, done = painter.Painter.paint, []\n"
         "def dying(self, i):\n"
         "    if len(done) == 3: os.kill(os.getpid(), signal.SIGKILL)\n"

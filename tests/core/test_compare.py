@@ -19,23 +19,11 @@ from strobe.panels.compare import difference
 from strobe.panels.layout import laid_out
 from strobe.panels.moments import events_of
 from strobe.panels.multiples import on_own_axes
+from strobe.reports.default import tables_of
+from strobe.reports.files import load, save
+from strobe.reports.library import check, file_of, find, path_of, reports_for, shelves
 from strobe.reports.markdown import to_html
-from strobe.reports.report import (
-    Panel,
-    PanelGroup,
-    Report,
-    Section,
-    check,
-    file_of,
-    find,
-    load,
-    path_of,
-    reports_for,
-    save,
-    schema,
-    shelves,
-    tables_of,
-)
+from strobe.reports.model import Panel, PanelGroup, Report, Section, schema
 from strobe.reports.selection import facts, selected
 from strobe.schema import Column, TableSchema
 
@@ -280,7 +268,7 @@ def test_maps_are_subtracted_head_by_head() -> None:
 
 def test_maps_with_a_scale_are_subtracted_in_their_own_unit() -> None:
     scaled = TableSchema({**MAPS.columns, "scale": Column("scale", "metric", "scale", "float64")})
-    a, b = maps(np.ones((2, 2))).assign(scale=10.0), maps(np.ones((2, 2))).assign(scale=4.0)
+    a, b = (maps(np.ones((2, 2))).assign(scale=scale, step=5) for scale in (10.0, 4.0))
     for runs in ((a, b), (a, pd.concat([b.assign(aligned=4.0), b.assign(aligned=9.0, scale=1.0)]))):
         found = difference(*runs, scaled)
         assert np.array_equal(found["map"][0], np.full((2, 2), 6.0))

@@ -24,7 +24,7 @@ from strobe.export.html import chosen_steps, write_html
 from strobe.panels.cards import cards_of, resolve
 from strobe.panels.film import Reel, shoot
 from strobe.panels.moments import events_of, metrics_at, nearest, opening_step
-from strobe.reports.report import Panel, Report, Section
+from strobe.reports.model import Panel, Report, Section
 
 PANELS = ["loss_curves", "frequency_spectrum", "neuron_map", "trajectory_plane", "phase_table"]
 

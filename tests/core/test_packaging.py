@@ -19,7 +19,9 @@ from pathlib import Path
 import pytest
 from small import small_workspace
 
-from strobe.reports.report import Panel, Report, Section, file_of, save
+from strobe.reports.files import save
+from strobe.reports.library import file_of
+from strobe.reports.model import Panel, Report, Section
 from strobe_app.routes import script
 
 HEAVY = {"torch", "pandas", "pyarrow", "altair", "pydantic", "pluggy", "numpy", "duckdb", "streamlit", "rich"}

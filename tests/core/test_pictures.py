@@ -25,7 +25,9 @@ from strobe.errors import UsageError
 from strobe.export import FORMATS, write_report, write_view
 from strobe.export.sheet import GUTTER, HALF, Picture, Tile, length, rows, wrapped
 from strobe.export.sizes import size_of
-from strobe.reports.report import Panel, Report, Section, find, load
+from strobe.reports.files import load
+from strobe.reports.library import find
+from strobe.reports.model import Panel, Report, Section
 
 SVG = "{http://www.w3.org/2000/svg}"
 FURTHER = [

@@ -13,21 +13,10 @@ import strobe
 from strobe import Frame, Number, Renderer, StrobeError, charts, dim, hookimpl, metric
 from strobe.errors import UsageError
 from strobe.panels.cards import cards_of, choices, parted, resolve, signed
-from strobe.reports.report import (
-    MORE,
-    Panel,
-    Report,
-    Section,
-    check,
-    default_report,
-    file_of,
-    find,
-    generic,
-    load,
-    named_reports,
-    save,
-    stored_tables,
-)
+from strobe.reports.default import MORE, default_report, generic, stored_tables
+from strobe.reports.files import load, save
+from strobe.reports.library import check, file_of, find, named_reports
+from strobe.reports.model import Panel, Report, Section
 
 GOOD = """\
 schema_version: 1

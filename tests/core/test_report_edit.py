@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from strobe.errors import UsageError
 from strobe.reports import edit
 from strobe.reports.edit import History
-from strobe.reports.report import Panel, Report, Section
+from strobe.reports.model import Panel, Report, Section
 
 
 def report(*sizes: int) -> Report:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from strobe.errors import UsageError
+from strobe.reports.files import load, read_text, save
+from strobe.reports.model import Report, schema
 from strobe.reports.query import QueryError, parse
-from strobe.reports.report import Report, load, read_text, save, schema
 
 FULL = """\
 schema_version: 1

@@ -15,7 +15,9 @@ from strobe.errors import UsageError
 from strobe.panels.cards import Card, cards_of, parted, resolve
 from strobe.panels.offer import columns_for, offered
 from strobe.panels.sources import as_csv, as_parquet, python_of, rows_of, sql_of
-from strobe.reports.report import Panel, Report, Section, check, file_of, save
+from strobe.reports.files import save
+from strobe.reports.library import check, file_of
+from strobe.reports.model import Panel, Report, Section
 
 ANALYZERS = ["weight_norms", "activation_maps", "attention_maps", "key_frequencies", "phases", "loss_and_accuracy"]
 PANELS = [

@@ -13,7 +13,7 @@ from strobe.errors import UsageError
 from strobe.export import write_report
 from strobe.export.sheet import Picture
 from strobe.panels.screen import colours
-from strobe.reports.report import Panel, Report, Section
+from strobe.reports.model import Panel, Report, Section
 from strobe.runs import labels
 from strobe.summaries import write_summary
 from strobe.summaries.document import Document, Figure, Grid, Heading, Words

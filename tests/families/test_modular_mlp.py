@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from strobe import Activations, Checkpoints, Context, Last, Outputs, Positions, StrobeError, Tap, Training, Weights, Workspace, maths
-from strobe.reports.report import load
+from strobe.reports.files import load
 from strobe.schema import to_arrow
 from strobe.sites import Stop, select
 from strobe.training.loop import Evaluated, train

@@ -312,7 +312,7 @@ def test_default_report_names_renderers_that_exist() -> None:
 def test_default_report_is_a_valid_report() -> None:
     import yaml
 
-    from strobe.reports.report import Report
+    from strobe.reports.model import Report
 
     report = Report.model_validate(yaml.safe_load((ROOT / "plugins/families/strobe_families/reports/grokking.yaml").read_text("utf-8")))
     assert report.sections[0].title == "The story, over training"

@@ -8,8 +8,9 @@ from strobe import StrobeError, Workspace
 from strobe.panels.cards import title_of
 from strobe.panels.offer import offered
 from strobe.reports import edit
+from strobe.reports.default import stored_tables
 from strobe.reports.edit import Holder
-from strobe.reports.report import Panel, Section, stored_tables
+from strobe.reports.model import Panel, Section
 from strobe.runs.run import Run
 from strobe.schema import TableSchema
 from strobe_app.desk import Desk

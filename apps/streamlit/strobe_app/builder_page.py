@@ -8,7 +8,7 @@ import streamlit as st
 
 from strobe import StrobeError, Workspace
 from strobe.panels.moments import events_of
-from strobe.reports.report import reports_for
+from strobe.reports.library import reports_for
 from strobe.runs.labels import unarchived
 from strobe.runs.run import Run
 from strobe_app import builder_outline, builder_panel, cursor, sidebar

@@ -14,8 +14,7 @@ from strobe.panels.cards import Card, cards_of, choices, resolve, title_of
 from strobe.panels.offer import columns_for, offered
 from strobe.renderer import bind
 from strobe.reports import edit
-from strobe.reports.model import COLUMNS, Compare, Repeat
-from strobe.reports.report import Panel, Report, Section
+from strobe.reports.model import COLUMNS, Compare, Panel, Repeat, Report, Section
 from strobe.runs.run import Run
 from strobe.schema import TableSchema
 from strobe.storage.sql import ask

@@ -9,7 +9,9 @@ from strobe import StrobeError, Workspace
 from strobe.checkpoints import write_atomically
 from strobe.reports import edit
 from strobe.reports.edit import At, History, Holder
-from strobe.reports.report import Report, Section, as_yaml, file_of, find, read_text, reports_for
+from strobe.reports.files import as_yaml, read_text
+from strobe.reports.library import file_of, find, reports_for
+from strobe.reports.model import Report, Section
 
 EMPTY = Report(title="New report", sections=[Section(title="Section 1")])
 TYPED = "the text"

@@ -12,7 +12,7 @@ from strobe import StrobeError, Workspace
 from strobe.export.formats import FORMATS, THEMES
 from strobe.jobs.worker import ensure_worker
 from strobe.panels.cards import Card, cards_of, choices, resolve
-from strobe.reports.report import find, reports_for
+from strobe.reports.library import find, reports_for
 from strobe.runs.labels import unarchived
 from strobe.runs.run import Run
 

@@ -21,7 +21,9 @@ from strobe.panels.cards import Card, Drawing, Group, cards_of, resolve
 from strobe.panels.companions import Companions
 from strobe.panels.film import moved
 from strobe.panels.screen import model
-from strobe.reports.report import Report, default_report, find
+from strobe.reports.default import default_report
+from strobe.reports.library import find
+from strobe.reports.model import Report
 
 from . import variants
 

@@ -9,7 +9,9 @@ import streamlit as st
 from strobe import StrobeError, Workspace, charts
 from strobe.panels.cards import Group, cards_of, choices, resolve, signed
 from strobe.panels.moments import events_of
-from strobe.reports.report import Report, default_report, find
+from strobe.reports.default import default_report
+from strobe.reports.library import find
+from strobe.reports.model import Report
 from strobe.runs.labels import unarchived
 from strobe.runs.run import Run
 from strobe_app import board, builder_page, cursor, exports_page, panels, plugins_page, query_page, runs_page, sidebar

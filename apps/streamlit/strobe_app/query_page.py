@@ -13,7 +13,8 @@ from strobe.panels.moments import events_of
 from strobe.panels.offer import columns_for, offered
 from strobe.panels.sources import TYPES, WRITERS, python_of, python_of_rows
 from strobe.renderer import bind
-from strobe.reports.report import Panel, Report, Section, named_reports
+from strobe.reports.library import named_reports
+from strobe.reports.model import Panel, Report, Section
 from strobe.runs.labels import unarchived
 from strobe.runs.run import Run
 from strobe.storage.sql import MOST_ROWS, OWN, SECONDS, Answer, ask, limited, tables_here

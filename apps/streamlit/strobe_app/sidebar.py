@@ -8,7 +8,7 @@ import streamlit as st
 
 from strobe import Workspace, __version__
 from strobe.panels.moments import metrics_at, nearest, opening_step
-from strobe.reports.report import DEFAULT, reports_for
+from strobe.reports.library import DEFAULT, reports_for
 from strobe.runs.run import Run
 
 from . import cursor

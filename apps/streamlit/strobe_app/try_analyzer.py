@@ -14,7 +14,7 @@ from strobe.panels.cards import cards_of, resolve
 from strobe.panels.moments import events_of, opening_step
 from strobe.registration.registry import Plugin
 from strobe.reports.default import generic
-from strobe.reports.report import Report, Section
+from strobe.reports.model import Report, Section
 from strobe.runs.labels import unarchived
 from strobe.runs.run import Run
 from strobe_app import panels

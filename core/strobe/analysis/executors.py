@@ -1,15 +1,15 @@
-"""Where work runs: this process, or local processes with one torch thread each. Both are `concurrent.futures` executors."""
+"""Where work runs: this process, or local processes with one torch thread each, replaced when one dies."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ..errors import UsageError
 
@@ -19,20 +19,6 @@ NAMES = ("local", "processes")
 DIED = "its worker process died (killed, out of memory, or a crash in native code)"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 GIGABYTE = 2**30
-
-
-class LocalExecutor(Executor):
-    """Runs each call at once, in this process."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except BaseException as e:
-            future.set_exception(e)
-            if not isinstance(e, Exception):
-                raise
-        return future
 
 
 @contextmanager

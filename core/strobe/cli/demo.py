@@ -37,7 +37,7 @@ def demo(root: Path, family: str, no_app: bool, executor: str) -> None:
 def write_report(workspace: Workspace, run: str) -> Path:
     """The family's report as one file; what it does not show is in the app."""
     from ..export.html import write_html
-    from ..reports.report import default_report
+    from ..reports.default import default_report
 
     chosen = workspace.run(run)
     output = workspace.root / f"{run}.html"

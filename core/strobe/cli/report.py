@@ -19,7 +19,9 @@ SCHEMA = "report.schema.json"
 def new(root: Path, name: str, source: str, run: str, title: str) -> None:
     """A copy of a report, kept in the workspace under a new name."""
     from ..checkpoints import write_atomically
-    from ..reports.report import as_yaml, default_report, file_of, load, path_of
+    from ..reports.default import default_report
+    from ..reports.files import as_yaml, load
+    from ..reports.library import file_of, path_of
 
     workspace = Workspace(root)
     path = file_of(workspace, name)
@@ -50,7 +52,7 @@ def listing(root: Path, as_json: bool) -> None:
 
 def check(root: Path, name: str) -> None:
     """Every mistake on a line of its own; exit status 2 when there is one."""
-    from ..reports.report import check as problems_of
+    from ..reports.library import check as problems_of
 
     problems = problems_of(Workspace(root), name)
     for problem in problems:
@@ -63,7 +65,7 @@ def check(root: Path, name: str) -> None:
 def render(root: Path, name: str, runs: Sequence[str], output: Path, at: str, theme: str, options: Mapping[str, Any], quiet: bool) -> None:
     """The first run is the page's; several are those that the report compares."""
     from ..export import write_report
-    from ..reports.report import find
+    from ..reports.library import find
 
     workspace = Workspace(root)
     run = _run(workspace, runs)
@@ -84,7 +86,7 @@ def schema() -> None:
 
 
 def _schema_text() -> str:
-    from ..reports.report import schema as made
+    from ..reports.model import schema as made
 
     return json.dumps(made(), indent=1) + "\n"
 

@@ -33,7 +33,7 @@ from .sweep import Domains, Pace
 if TYPE_CHECKING:
     from ..panels.cards import Group
     from ..panels.view import View
-    from ..reports.report import Report
+    from ..reports.model import Report
     from ..runs.run import Run
     from ..workspace import Workspace
     from .formats import Tick

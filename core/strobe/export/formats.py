@@ -13,7 +13,7 @@ from ..errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from ..panels.view import View
-    from ..reports.report import Report
+    from ..reports.model import Report
     from ..runs.run import Run
     from ..workspace import Workspace
 
@@ -97,7 +97,8 @@ def write_request(workspace: Workspace, request: Mapping[str, Any], progress: Ti
 
 
 def _shown(workspace: Workspace, request: Mapping[str, Any]) -> Report:
-    from ..reports.report import Panel, Report, Section, find
+    from ..reports.library import find
+    from ..reports.model import Panel, Report, Section
 
     if not request["panel"]:
         return find(workspace, request["report"], request["run"])
@@ -119,7 +120,7 @@ def _sound(
 ) -> tuple[Callable[..., Path], Report, dict[str, Any]]:
     """Who writes it, the report, and the cursor: everything that can be refused before something is drawn."""
     from ..panels.cards import cards_of, resolve
-    from ..reports.report import find
+    from ..reports.library import find
     from .places import checked
 
     altair_theme(theme)

@@ -17,7 +17,7 @@ from ..panels.cards import LIGHT, Group, cards_of, choices, resolve, signed
 from ..panels.film import Reel
 from ..panels.moments import events_of, nearest
 from ..panels.screen import colours, model
-from ..reports.report import Report
+from ..reports.model import Report
 from ..runs.run import Run
 from ..version import __version__
 from .inline import MOST_CHARTS, Take, inlined, packed, take

@@ -101,7 +101,11 @@ def _weights_of(data: Any) -> Tensors:
     """The tensors in what a file holds: under the key where scripts keep them, else at the top, else every nested dictionary under its own key."""
     if not isinstance(data, Mapping):
         return {}
-    nested = {str(key): found for key, value in data.items() if isinstance(value, Mapping) and not _is_optimizer(key, value) and (found := _weights_of(value))}
+    nested = {
+        str(key): found
+        for key, value in data.items()
+        if isinstance(value, Mapping) and not _is_optimizer(key, value) and (found := _weights_of(value))
+    }
     if usual := next((name for name in NESTS if name in nested), ""):
         return nested[usual]
     own = {str(key): value for key, value in data.items() if _is_tensor(value)}

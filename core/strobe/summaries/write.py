@@ -21,7 +21,7 @@ from .paper import to_pdf
 from .tell import Tick, report_blocks, summary
 
 if TYPE_CHECKING:
-    from ..reports.report import Report
+    from ..reports.model import Report
     from ..runs.run import Run
     from ..workspace import Workspace
 
