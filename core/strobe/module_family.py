@@ -18,6 +18,8 @@ from .modules.skeleton import Skeleton, skeleton
 from .sites import Tap
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from .training.loop import Training
@@ -69,7 +71,9 @@ class ModuleFamily(Family):
         """The answer [batch, classes] or [batch, pos, classes] in what the module returned: the tensor, its `logits`, or the first of a tuple."""
         found = tensor_in(output)
         if found is None:
-            raise StrobeError(f"{self._who}: the module returns a {type(output).__name__}; override `logits(self, output)` to return the answer in it")
+            raise StrobeError(
+                f"{self._who}: the module returns a {type(output).__name__}; override `logits(self, output)` to return the answer in it"
+            )
         return found
 
     # --- what follows from it --------------------------------------------------------------------------------------------------------------
@@ -109,7 +113,7 @@ class ModuleFamily(Family):
         return self._skeleton.loaded(tensors)
 
     def sites(self) -> dict[str, tuple[str | int, ...]]:
-        """Site -> `("batch", positions, d)`, in the order the forward reaches them. Cost: the module is run twice on a few inputs, once per process."""
+        """Site -> `("batch", positions, d)`, in the order the forward reaches them. Cost: two runs on a few inputs, once per process."""
         return dict(self._model.shapes)
 
     def forward(self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, tap: Tap) -> torch.Tensor:
@@ -146,6 +150,11 @@ class ModuleFamily(Family):
         masks = {part: torch.zeros(len(targets), dtype=torch.bool).index_fill_(0, indices.long(), True) for part, indices in split.items()}
         return Probe(name, inputs[:most], targets[:most], {part: mask[:most] for part, mask in masks.items()})
 
+    @classmethod
+    def report(cls) -> Path | str | None:
+        """*Any model*: what can be said of any network."""
+        return "any_model"
+
     def training(self) -> Training:
         """1,000 updates of AdamW on batches of 64; 40 checkpoints, more of them early. In eval mode: no dropout, batch norm by its statistics."""
         from .training.loop import Training
@@ -178,7 +187,10 @@ class Model:
         import torch
 
         like = next(w for name in self.family.parameters() if (w := weights[name]).is_floating_point())
-        own = {**dict(self.module.named_buffers()), **{name: weights[name] for name in (*self.family.parameters(), *self.family.buffers()) if name in weights}}
+        own = {
+            **dict(self.module.named_buffers()),
+            **{name: weights[name] for name in (*self.family.parameters(), *self.family.buffers()) if name in weights},
+        }
         tensors = {f"module.{name}": _like(tensor, like) for name, tensor in own.items()}
         return torch.func.functional_call(self._called, tensors, (_like(inputs, like),))
 

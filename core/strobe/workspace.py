@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .analysis import request as analysis
-from .analysis.desk import Recipe
 from .analysis.engine import Engine, Progress, Report
 from .analysis.plan import Preview
 from .analysis.work import Bench
@@ -105,7 +104,8 @@ class Workspace:
         progress: Callable[[int, int, Mapping[str, Any]], None] | None = None,
         **parameters: Any,
     ) -> Run:
-        """Train. `target` is a family by name, class or `./mine.py:Mine` (a new run with `parameters`), a run (go on to its end, or to more epochs), or `RUN@STEP` (a branch).
+        """Train. `target` is a family by name, class or `./mine.py:Mine` (a new run with `parameters`), a run (go on to its end, or to more epochs),
+        or `RUN@STEP` (a branch).
 
         `training` overrides the configuration; `add` is a schedule of checkpoints to add to a run; `interventions` are names of `before_step` hooks;
         `progress(step, last, metrics)` is called after each epoch. A run of the same identity that is complete is returned as it is.

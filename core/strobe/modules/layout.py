@@ -132,12 +132,14 @@ def is_query(site: str) -> bool:
 
 
 def aliases(names: Mapping[str, str], found: Mapping[str, Place], children: Sequence[str], who: str) -> dict[str, Place]:
-    """Canonical site -> output, `*` for the number of a layer on both sides. Raises `StrobeError` for a submodule that is not there or gives no site."""
+    """Canonical site -> output, `*` for the number of a layer on both sides. Raises `StrobeError` for a submodule that gives no site."""
     made: dict[str, Place] = {}
     for site, target in names.items():
         numbers = {n: m.groups() for n in (*children, *found) if (m := _pattern(target).fullmatch(n))}
         if not numbers:
-            raise StrobeError(f"{who}: site_names: {site!r} is said to be {target!r}, and build() has no such submodule{did_you_mean(target, children)}")
+            raise StrobeError(
+                f"{who}: site_names: {site!r} is said to be {target!r}, and build() has no such submodule{did_you_mean(target, children)}"
+            )
         reached = {n: parts for n, parts in numbers.items() if n in found}
         if not reached:
             why = "it is not run in the forward, or it returns no tensor with a batch axis"

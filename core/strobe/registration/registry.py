@@ -262,7 +262,7 @@ def class_in(spec: str) -> Any:
     return getattr(module, attribute)
 
 
-def files_of(root: Path) -> list[dict[str, str]]:
+def files_of(root: Path) -> list[dict[str, Any]]:
     """Plugins from files that were used in a workspace: name, kind, category, and the file as `/path/mine.py:Mine`."""
     file = root / FILES
     return json.loads(file.read_text()) if file.is_file() else []

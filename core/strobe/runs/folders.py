@@ -93,7 +93,9 @@ def _weights_in(folder: Path) -> tuple[Path, ...]:
         return tuple(f for f in shards if f.suffix == shards[0].suffix)
     named = [f for name in USUAL for f in found if f.stem == name]
     if len(found) > 1 and not named:
-        raise UsageError(f"{folder.name} holds {', '.join(f.name for f in found[:3])}: which are its weights is not known; name them model.safetensors")
+        raise UsageError(
+            f"{folder.name} holds {', '.join(f.name for f in found[:3])}: which are its weights is not known; name them model.safetensors"
+        )
     return tuple((named or found)[:1])
 
 

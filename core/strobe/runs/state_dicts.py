@@ -79,15 +79,14 @@ def load_pt(file: Path) -> Tensors:
 
 
 def _harmless() -> list[Any]:
-    """Types that lie beside weights in many checkpoints and whose making runs no code of anybody's: settings of argparse, paths, numbers of numpy."""
+    """Types that lie beside weights in many checkpoints and whose making runs no code of anybody's: settings of argparse, numbers of numpy."""
     import argparse
-    import pathlib
 
     import numpy as np
 
     scalar = np.float64(0).__reduce__()[0]  # numpy keeps it in another module than it did before version 2
     numbers = [np.dtype, *{type(np.dtype(t)) for t in ("f4", "f8", "i4", "i8", "?")}]
-    return [argparse.Namespace, pathlib.PosixPath, *((scalar, f"numpy.{m}.multiarray.scalar") for m in ("core", "_core")), *numbers]
+    return [argparse.Namespace, *((scalar, f"numpy.{m}.multiarray.scalar") for m in ("core", "_core")), *numbers]
 
 
 def _reason(e: Exception) -> str:
@@ -101,7 +100,11 @@ def _weights_of(data: Any) -> Tensors:
     """The tensors in what a file holds: under the key where scripts keep them, else at the top, else every nested dictionary under its own key."""
     if not isinstance(data, Mapping):
         return {}
-    nested = {str(key): found for key, value in data.items() if isinstance(value, Mapping) and not _is_optimizer(key, value) and (found := _weights_of(value))}
+    nested = {
+        str(key): found
+        for key, value in data.items()
+        if isinstance(value, Mapping) and not _is_optimizer(key, value) and (found := _weights_of(value))
+    }
     if usual := next((name for name in NESTS if name in nested), ""):
         return nested[usual]
     own = {str(key): value for key, value in data.items() if _is_tensor(value)}

@@ -19,6 +19,9 @@ class SingularValues(Renderer):
     consumes = "effective_dimensionality"
 
     parameters: tuple[str, ...] = ("W_E", "W_in", "W_out", "W_U")
+    """What names end in; of a model that has none of these, the matrices with most singular values."""
+    most: int = 8
+    """Matrices that are drawn of such a model."""
     floor: float = 1e-6
     columns: int = 2
     size: int = 190
@@ -42,10 +45,19 @@ class SingularValues(Renderer):
 
     def _points(self, rows: pd.DataFrame) -> pd.DataFrame:
         parts = []
-        for wanted in self.parameters:
-            for row in rows[rows["parameter"].str.endswith(f".{wanted}")].to_dict("records") if len(rows) else []:
-                values = np.asarray(row["singular_values"], dtype=float)
-                kept = values[values > self.floor * values.max()] if values.size else values
-                rank = np.arange(1, len(kept) + 1)
-                parts.append(pd.DataFrame({"parameter": row["parameter"], "rank": rank, "value": kept, "dot": (rank & (rank - 1)) == 0}))
+        for row in self._chosen(rows).to_dict("records"):
+            values = np.asarray(row["singular_values"], dtype=float)
+            kept = values[values > self.floor * values.max()] if values.size else values
+            rank = np.arange(1, len(kept) + 1)
+            parts.append(pd.DataFrame({"parameter": row["parameter"], "rank": rank, "value": kept, "dot": (rank & (rank - 1)) == 0}))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def _chosen(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the matrices that are drawn."""
+        if not len(rows):
+            return rows
+        named = [rows[rows["parameter"].str.endswith(f".{wanted}")] for wanted in self.parameters]
+        if any(map(len, named)):
+            return pd.concat(named)
+        sizes = rows["singular_values"].map(len)
+        return rows[sizes >= 1].loc[sizes.sort_values(ascending=False, kind="stable").index[: self.most]].sort_index()

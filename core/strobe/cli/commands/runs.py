@@ -25,7 +25,9 @@ def demo(
 
 @root.command()
 def train(
-    target: Annotated[str, typer.Argument(metavar="FAMILY|RUN|RUN@STEP", help="A family (or ./file.py:Class), a run to go on with, or where to branch off.")],
+    target: Annotated[
+        str, typer.Argument(metavar="FAMILY|RUN|RUN@STEP", help="A family (or ./file.py:Class), a run to go on with, or where to branch off.")
+    ],
     workspace: Folder = "",
     set_: Set = None,
     sweep: Annotated[str, typer.Option(metavar="FILE", help="YAML: settings to lists of values, or a list of settings.")] = "",
