@@ -16,6 +16,7 @@ from .model import Panel, Report, Section
 if TYPE_CHECKING:
     from ..registration.registry import Registry
     from ..schema import TableSchema
+    from ..storage.store import Address, Store
     from ..workspace import Workspace
 
 MORE = "More results"
@@ -60,14 +61,23 @@ def without_empty(workspace: Workspace, run: Run, report: Report) -> Report:
 
 
 def says_something(workspace: Workspace, run: Run, table: str) -> bool:
-    """Whether a table holds a value of this run: a metric or an array, not only the reason why there is none. Reads footers."""
+    """Whether a table has a number of this run, not only the reason why there is none; rows without numbers, of arrays alone, count too."""
     if table == "metrics":
         return bool(run.metrics.drop(columns=["step", "lr", "weight_decay"], errors="ignore").notna().any(axis=None))
     try:
-        columns = [name for name, column in workspace.schema(table, run).columns.items() if column.kind != "dim"]
-        return any(workspace.store.has_values(address, columns) for address in workspace.addresses(table, [run]))
+        metrics = [column.name for column in workspace.schema(table, run).of_kind("metric")]
+        return any(_has_numbers(workspace.store, address, metrics) for address in workspace.addresses(table, [run]))
     except StrobeError:  # a broken plugin, or nothing stored
         return False
+
+
+def _has_numbers(store: Store, address: Address, metrics: list[str]) -> bool:
+    entries = store.entries(address)
+    if not metrics or not any(entry.rows for entry in entries.values()):
+        return any(entry.rows for entry in entries.values())
+    last = [step for step in entries if step is not None][-1:]
+    parts = (store.read(address, steps, metrics) for steps in (last, None))  # the last step mostly answers it
+    return any(rows is not None and any(len(rows) > rows[name].null_count for name in metrics) for rows in parts)
 
 
 def with_the_rest(workspace: Workspace, run: Run, report: Report) -> Report:

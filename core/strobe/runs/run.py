@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ..registration.registry import Registry
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-FEW = 8
-"""Entries of a list that is printed."""
 METRICS = ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy", "lr", "weight_decay")
 
 
@@ -54,14 +52,12 @@ class RunRecord(BaseModel):
 
 
 def readable(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that pages and listings print: single values and short lists, not the tensors of a model."""
-    return {
-        name: value for name, value in parameters.items() if not isinstance(value, Mapping) and (isinstance(value, str) or len(_listed(value)) <= FEW)
-    }
+    """The parameters that pages and listings print: single values and lists of numbers, not the names and shapes of a model's tensors."""
+    return {name: value for name, value in parameters.items() if not isinstance(value, Mapping) and not _names(value)}
 
 
-def _listed(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, (list, tuple)) else ()
+def _names(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and any(isinstance(entry, str) for entry in value)
 
 
 def versions() -> dict[str, str]:
