@@ -150,8 +150,9 @@ class Family(Plugin):
         return {}
 
     @classmethod
-    def report(cls) -> Path | None:
-        """The default report of its runs, a YAML file in the package (see `strobe.reports.model`); None: Strobe makes one of what is stored."""
+    def report(cls) -> Path | str | None:
+        """The default report of its runs: a YAML file in the package (see `strobe.reports.model`), or the name of a report that some package brings;
+        None: Strobe makes one of what is stored."""
         return None
 
     @classmethod

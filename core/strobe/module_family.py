@@ -18,6 +18,8 @@ from .modules.skeleton import Skeleton, skeleton
 from .sites import Tap
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from .training.loop import Training
@@ -111,7 +113,7 @@ class ModuleFamily(Family):
         return self._skeleton.loaded(tensors)
 
     def sites(self) -> dict[str, tuple[str | int, ...]]:
-        """Site -> `("batch", positions, d)`, in the order the forward reaches them. Cost: two runs of it on a few inputs, once per process."""
+        """Site -> `("batch", positions, d)`, in the order the forward reaches them. Cost: two runs on a few inputs, once per process."""
         return dict(self._model.shapes)
 
     def forward(self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, tap: Tap) -> torch.Tensor:
@@ -147,6 +149,11 @@ class ModuleFamily(Family):
         inputs, targets = self._model.data.inputs, self._model.data.targets
         masks = {part: torch.zeros(len(targets), dtype=torch.bool).index_fill_(0, indices.long(), True) for part, indices in split.items()}
         return Probe(name, inputs[:most], targets[:most], {part: mask[:most] for part, mask in masks.items()})
+
+    @classmethod
+    def report(cls) -> Path | str | None:
+        """*Any model*: what can be said of any network."""
+        return "any_model"
 
     def training(self) -> Training:
         """1,000 updates of AdamW on batches of 64; 40 checkpoints, more of them early. In eval mode: no dropout, batch norm by its statistics."""

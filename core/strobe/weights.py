@@ -19,7 +19,7 @@ OUTWARD = (".W_O",)
 class Weights(Mapping[str, "torch.Tensor"]):
     """Lazy mapping canonical name -> read-only tensor. `Weights({"embed.W_E": t})` builds one by hand in a test.
 
-    Iterating over names costs nothing; a tensor is read when it is first touched and kept until the object goes. `buffers` are the tensors that
+    Iterating over names costs nothing; a tensor is read when it is first touched and kept until the object goes. `buffers` are those that
     training does not move (running statistics, counters, masks): they can be read by name, and no `named`, `matrices` or `heads` gives them.
     `nonfinite` collects the tensors read so far that hold NaN or infinity, with their count.
     """

@@ -13,6 +13,7 @@ import streamlit as st
 from strobe import StrobeError, Workspace
 from strobe.analysis.plan import Forecast
 from strobe.runs.labels import Label, label_of
+from strobe.runs.run import readable
 from strobe.storage.index import Index
 from strobe_app.forms import shown
 
@@ -63,7 +64,7 @@ def _row(workspace: Workspace, entry: Mapping[str, Any], metrics: Mapping[str, f
     if not problem:
         try:
             run = workspace.run(entry["run"])
-            parameters = run.record.parameters  # in the family's order
+            parameters = readable(run.record.parameters)  # in the family's order
             label = label_of(run)
         except StrobeError as e:
             problem = str(e)

@@ -19,6 +19,7 @@ from ..sites import Last, Positions, resolve, union, unmatched
 PASS = ("activations", "attention", "outputs")
 STEP = ("weights", *PASS, "landscape")
 NEEDS_PROBE = (*PASS, "landscape")
+NO_METRICS = "nothing of this run's training was recorded: import its losses with --metrics FILE.csv"
 NO_MODEL = "this run has weights only, no model to run: import its checkpoints with --family NAME, or with a ModuleFamily, --family ./mine.py:Mine"
 
 
@@ -76,6 +77,8 @@ class RunFacts:
     sites: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     read_out: Positions = field(default_factory=Last)
     weights_only: bool = False
+    recorded: bool = True
+    """Whether its training recorded anything."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,13 @@ def not_applicable(bound: Mapping[str, Bound], name: str, run: RunFacts) -> str:
         return f"made for {', '.join(b.families)}, this run is {run.family}"
     if run.weights_only and b.category in NEEDS_PROBE:
         return NO_MODEL
+    if (
+        not run.recorded
+        and b.category == "results"
+        and "metrics" in b.arguments
+        and not any(run.family in other.families for other in bound.values())
+    ):
+        return NO_METRICS  # what is made for a family says what it can without them
     parameters = run.identity.get("parameters", {})
     for parameter, values in b.where:
         if parameters.get(parameter, values[0]) not in values:

@@ -157,6 +157,7 @@ def facts(run: Run, probe: str = "", *, metrics: bool = True) -> RunFacts:
         family.sites(),
         family.read_out,
         family.weights_only,
+        bool(len(run.metrics)),
     )
 
 

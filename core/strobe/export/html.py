@@ -18,7 +18,7 @@ from ..panels.film import Reel
 from ..panels.moments import events_of, nearest
 from ..panels.screen import colours, model
 from ..reports.model import Report
-from ..runs.run import Run
+from ..runs.run import Run, readable
 from ..version import __version__
 from .inline import MOST_CHARTS, Take, inlined, packed, take
 from .labels import Label, label_of
@@ -130,10 +130,8 @@ def chosen_steps(steps: Sequence[int], events: Any, most: int) -> list[int]:
 
 
 def _page(report: Report, run: Run, groups: Sequence[Group], data: str, theme: str, note: str, footer: str, label: Label, has_scene: bool) -> str:
-    family = run.family.model_dump(mode="json")
-    about = f"{len(run.steps)} checkpoints, {run.steps[0]:,} to {run.steps[-1]:,}. {run.record.family}, " + ", ".join(
-        f"{k}={v}" for k, v in list(family.items())[:5]
-    )
+    parameters = [f"{k}={v}" for k, v in list(readable(run.family.model_dump(mode="json")).items())[:5]]
+    about = f"{len(run.steps)} checkpoints, {run.steps[0]:,} to {run.steps[-1]:,}. {', '.join([run.record.family, *parameters])}"
     scripts = {name: _deflated(_resource(name)) for name in (["scene.js"] if has_scene else []) + ["board.js"]}
     loader = _resource("loader.js")
     parts = {

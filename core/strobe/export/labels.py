@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..runs.run import readable
 from ..version import __version__
 from .sheet import escaped
 
@@ -42,7 +43,7 @@ def label_of(title: str, run: Run, cards: Sequence[Card], cursor: Mapping[str, A
         "strobe": __version__,
         "run": run.name,
         "family": run.record.family,
-        "parameters": run.family.model_dump(mode="json"),
+        "parameters": readable(run.family.model_dump(mode="json")),
         "cursor": dict(cursor),
         "phase": phase(events, cursor["step"]) if "step" in cursor else "",
         "events": dict(events),

@@ -132,7 +132,7 @@ def is_query(site: str) -> bool:
 
 
 def aliases(names: Mapping[str, str], found: Mapping[str, Place], children: Sequence[str], who: str) -> dict[str, Place]:
-    """Canonical site -> output, `*` for a layer's number on both sides. Raises `StrobeError` for a submodule that is not there or gives no site."""
+    """Canonical site -> output, `*` for the number of a layer on both sides. Raises `StrobeError` for a submodule that gives no site."""
     made: dict[str, Place] = {}
     for site, target in names.items():
         numbers = {n: m.groups() for n in (*children, *found) if (m := _pattern(target).fullmatch(n))}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import StrobeError, UsageError
 from ..reports.model import Panel, Report
 from ..reports.requirements import installed
-from ..runs.run import Run
+from ..runs.run import Run, readable
 from ..storage.sql import named_tables, parameters
 from ..version import __version__
 from .align import Shift, read_off
@@ -330,5 +330,6 @@ def _summary(workspace: Workspace, table: str) -> str:
 def signed(workspace: Workspace, run: str | Run) -> str:
     """The last line of a page: the version, the run, its family and parameters."""
     run = workspace.run(run)
-    parameters = ", ".join(f"{name}={value}" for name, value in run.family.model_dump(mode="json").items())
-    return f"Strobe {__version__} · run {run.name} · {run.record.family} ({parameters}) · {len(run.steps)} checkpoints"
+    parameters = ", ".join(f"{name}={value}" for name, value in readable(run.family.model_dump(mode="json")).items())
+    family = f"{run.record.family} ({parameters})" if parameters else run.record.family
+    return f"Strobe {__version__} · run {run.name} · {family} · {len(run.steps)} checkpoints"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from .model import Panel, Report, Section
 if TYPE_CHECKING:
     from ..registration.registry import Registry
     from ..schema import TableSchema
+    from ..storage.store import Address, Store
     from ..workspace import Workspace
 
 MORE = "More results"
@@ -27,12 +29,55 @@ def default_report(workspace: Workspace, run: str | Run, *, more: bool = True) -
     unless `more` is off."""
     run = workspace.run(run)
     path = run.family.report()
+    if isinstance(path, str):
+        path = workspace.registry.get("report", path).load()
     if path is None:
         panels = [generic(workspace, run, table) for table in stored_tables(workspace, run)]
         sections = [Section(title="Results", panels=panels)] if panels else []
         return Report(title=run.name, description=run.family.summary(), sections=sections)
     report = load(path)
-    return with_the_rest(workspace, run, report) if more else report
+    return fitted_to(workspace, run, report.model_copy(update={"more": more}))
+
+
+def fitted_to(workspace: Workspace, run: Run, report: Report) -> Report:
+    """The report as its `more` and `skip_empty` ask: with what else is stored, and without what says nothing of this run."""
+    report = with_the_rest(workspace, run, report) if report.more else report
+    return without_empty(workspace, run, report) if report.skip_empty else report
+
+
+def without_empty(workspace: Workspace, run: Run, report: Report) -> Report:
+    """The report without panels, and sections, that would have nothing to draw. A panel that is a query stays."""
+    telling = functools.cache(functools.partial(says_something, workspace, run))
+
+    def kept(panels: Iterable[Panel]) -> list[Panel]:
+        return [panel for panel in panels if panel.sql or not (own := _read_by(panel, workspace.registry)) or any(map(telling, own))]
+
+    sections = []
+    for section in report.sections:
+        groups = [group.model_copy(update={"panels": left}) for group in section.groups if (left := kept(group.panels))]
+        if (panels := kept(section.panels)) or groups or section.markdown:
+            sections.append(section.model_copy(update={"panels": panels, "groups": groups}))
+    return report.model_copy(update={"sections": sections})
+
+
+def says_something(workspace: Workspace, run: Run, table: str) -> bool:
+    """Whether a table has a number of this run, not only the reason why there is none; rows without numbers, of arrays alone, count too."""
+    if table == "metrics":
+        return bool(run.metrics.drop(columns=["step", "lr", "weight_decay"], errors="ignore").notna().any(axis=None))
+    try:
+        metrics = [column.name for column in workspace.schema(table, run).of_kind("metric")]
+        return any(_has_numbers(workspace.store, address, metrics) for address in workspace.addresses(table, [run]))
+    except StrobeError:  # a broken plugin, or nothing stored
+        return False
+
+
+def _has_numbers(store: Store, address: Address, metrics: list[str]) -> bool:
+    entries = store.entries(address)
+    if not metrics or not any(entry.rows for entry in entries.values()):
+        return any(entry.rows for entry in entries.values())
+    last = [step for step in entries if step is not None][-1:]
+    parts = (store.read(address, steps, metrics) for steps in (last, None))  # the last step mostly answers it
+    return any(rows is not None and any(len(rows) > rows[name].null_count for name in metrics) for rows in parts)
 
 
 def with_the_rest(workspace: Workspace, run: Run, report: Report) -> Report:
@@ -60,6 +105,11 @@ def stored_tables(workspace: Workspace, run: Run) -> list[str]:
 def tables_of(report: Report, registry: Registry) -> set[str]:
     """Every table some panel reads."""
     return {table for panel in report.panels for table in (panel.table, *_consumed(panel.renderer, registry)) if table}
+
+
+def _read_by(panel: Panel, registry: Registry) -> list[str]:
+    """The tables that a panel has something to draw of."""
+    return [panel.table] if panel.table else list(_consumed(panel.renderer, registry))
 
 
 def _consumed(renderer: str, registry: Registry) -> Iterable[str]:

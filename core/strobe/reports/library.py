@@ -13,7 +13,7 @@ from ..panels.multiples import problem_of
 from ..panels.sizes import fitted
 from ..renderer import Renderer, bind, check_slots
 from ..runs.run import Run
-from .default import default_report, with_the_rest
+from .default import default_report, fitted_to
 from .files import Place, load, read
 from .model import Panel, Report
 from .requirements import unmet
@@ -55,7 +55,7 @@ def find(workspace: Workspace, name: str, run: str | Run) -> Report:
     if name == DEFAULT:
         return default_report(workspace, run)
     report = load(path_of(workspace, name, [run.record.family]))
-    return with_the_rest(workspace, run, report) if report.more else report
+    return fitted_to(workspace, run, report)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _of_families(workspace: Workspace, families: Iterable[str]) -> list[Known]:
         except StrobeError:  # a broken family: `strobe plugins list` says why
             continue
         own = family.report()
-        shipped = {**({DEFAULT: own} if own else {}), **family.reports()}
+        shipped = {**({DEFAULT: own} if isinstance(own, Path) else {}), **family.reports()}
         listed += [_known(report, f"family {name}", path) for report, path in shipped.items()]
     return listed
 

@@ -129,6 +129,7 @@ class Report(_Part):
     align: Align = Field("step", description="what the runs are laid upon each other by: the step, the turn, or the phases")
     cursor: Coordinates = Field(default_factory=dict, description="where the page opens: step, layer, head, neuron, ...")
     sections: list[Section] = Field(default_factory=list)
+    skip_empty: bool = Field(False, description="panels whose tables say nothing of the run are left out, here and in what comes with `more`")
     more: bool = Field(False, description="results that no panel shows come last, each with the generic renderer that fits")
 
     @field_validator("requires")

@@ -10,7 +10,7 @@ from ..errors import StrobeError, UsageError
 from ..panels.align import PHASES
 from ..panels.moments import events_of
 from ..runs.labels import label_of, unarchived
-from ..runs.run import Run
+from ..runs.run import Run, readable
 from .model import Report
 from .query import parse
 
@@ -64,7 +64,7 @@ def facts(workspace: Workspace, runs: Sequence[Run], names: Iterable[str] | None
 
 def varying(runs: Sequence[Run]) -> dict[str, str]:
     """Run -> the parameters in which these runs differ, with its own values: `p=113, seed=3`; '' where nothing tells them apart."""
-    own = {run.name: {**run.record.training, **run.record.parameters} for run in runs}
+    own = {run.name: {**run.record.training, **readable(run.record.parameters)} for run in runs}
     names = dict.fromkeys(name for parameters in own.values() for name in parameters)
     differing = [n for n in names if len({repr(parameters.get(n)) for parameters in own.values()}) > 1]
     return {run: ", ".join(f"{n}={parameters[n]}" for n in differing if n in parameters) for run, parameters in own.items()}
@@ -79,7 +79,7 @@ def _own(run: Run) -> Facts:
         label = {}
     record = run.record
     known = {"run": run.name, "family": record.family, "state": record.state, "interventions": tuple(record.interventions), **label}
-    return {**record.training, **record.parameters, **known}
+    return {**record.training, **readable(record.parameters), **known}
 
 
 def _summaries(workspace: Workspace, runs: Sequence[Run]) -> dict[str, Facts]:

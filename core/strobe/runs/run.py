@@ -51,6 +51,15 @@ class RunRecord(BaseModel):
     versions: dict[str, str] = Field(default_factory=dict)
 
 
+def readable(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that pages and listings print: single values and lists of numbers, not the names and shapes of a model's tensors."""
+    return {name: value for name, value in parameters.items() if not isinstance(value, Mapping) and not _names(value)}
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and any(isinstance(entry, str) for entry in value)
+
+
 def versions() -> dict[str, str]:
     """The versions that move a trajectory."""
     return {"strobe": __version__, "python": platform.python_version(), "torch": _version("torch"), "numpy": _version("numpy")}

@@ -79,15 +79,14 @@ def load_pt(file: Path) -> Tensors:
 
 
 def _harmless() -> list[Any]:
-    """Types that lie beside weights in many checkpoints and whose making runs no code of anybody's: settings of argparse, paths, numbers of numpy."""
+    """Types that lie beside weights in many checkpoints and whose making runs no code of anybody's: settings of argparse, numbers of numpy."""
     import argparse
-    import pathlib
 
     import numpy as np
 
     scalar = np.float64(0).__reduce__()[0]  # numpy keeps it in another module than it did before version 2
     numbers = [np.dtype, *{type(np.dtype(t)) for t in ("f4", "f8", "i4", "i8", "?")}]
-    return [argparse.Namespace, pathlib.PosixPath, *((scalar, f"numpy.{m}.multiarray.scalar") for m in ("core", "_core")), *numbers]
+    return [argparse.Namespace, *((scalar, f"numpy.{m}.multiarray.scalar") for m in ("core", "_core")), *numbers]
 
 
 def _reason(e: Exception) -> str:

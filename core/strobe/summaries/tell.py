@@ -13,6 +13,7 @@ from ..export.places import completed
 from ..panels.cards import LIGHT, Card, cards_of, resolve, signed
 from ..panels.moments import events_of
 from ..reports.model import Panel, Report, Section
+from ..runs.run import readable
 from ..version import __version__
 from .document import Block, Document, Figure, Grid, Heading, Words
 from .story import Comparison, Fact, Part, read_story
@@ -54,9 +55,9 @@ def summary(workspace: Workspace, runs: Sequence[Run], theme: str = LIGHT, progr
 def _trained(workspace: Workspace, run: Run, level: int) -> Iterator[Block]:
     """How it was trained, and what was recorded."""
     yield Heading("Training", level)
-    family = ", ".join(f"{name} {value}" for name, value in run.family.model_dump(mode="json").items())
+    family = ", ".join(f"{name} {value}" for name, value in readable(run.family.model_dump(mode="json")).items())
     steps = f"{len(run.steps)} checkpoints, steps {run.steps[0]:,} to {run.steps[-1]:,}" if run.steps else "no checkpoints"
-    yield Words(f"{run.record.family} ({family}); {steps}.")
+    yield Words(f"{run.record.family}{f' ({family})' if family else ''}; {steps}.")
     metrics = run.metrics
     columns = [str(c) for c in metrics if c != "step" and metrics[c].notna().any()]
     if not columns:

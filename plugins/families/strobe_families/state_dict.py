@@ -49,6 +49,10 @@ class StateDict(Family):
         held = [name for name, tensor in tensors.items() if name in again or is_buffer(name, tensor)]
         return {"tensors": {name: tuple(tensor.shape) for name, tensor in tensors.items()}, "held": held}
 
+    @classmethod
+    def report(cls) -> str:
+        return "any_model"
+
     def sites(self) -> dict[str, tuple[str | int, ...]]:
         """None: there is no forward."""
         return {}

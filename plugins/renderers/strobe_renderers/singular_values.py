@@ -9,6 +9,12 @@ import pandas as pd
 from strobe import Frame, Renderer, charts, hookimpl
 
 
+def few_decades(values: pd.Series) -> list[float]:
+    """Ticks 1, 2 and 5 of each decade where two or fewer are shown: Vega-Lite names all nine, upon each other. [] for more decades."""
+    low, high = int(np.floor(np.log10(values.min()))), int(np.ceil(np.log10(values.max())))
+    return [m * 10.0**e for e in range(low, high + 1) for m in (1, 2, 5)] if high - low <= 2 else []
+
+
 class SingularValues(Renderer):
     """All singular values of each weight matrix at the cursor's step, largest first, on one logarithmic axis.
 
@@ -19,6 +25,9 @@ class SingularValues(Renderer):
     consumes = "effective_dimensionality"
 
     parameters: tuple[str, ...] = ("W_E", "W_in", "W_out", "W_U")
+    """What names end in; of a model that has none of these, the matrices with most singular values."""
+    most: int = 8
+    """Matrices that are drawn of such a model."""
     floor: float = 1e-6
     columns: int = 2
     size: int = 190
@@ -29,8 +38,9 @@ class SingularValues(Renderer):
         points = self._points(rows)
         if not len(points):
             return charts.note("No singular values at this step.")
+        ticks = {"values": found} if (found := few_decades(points["value"])) else {"tickCount": 4}
         x = alt.X("rank:Q", axis=alt.Axis(title="rank of the singular value", tickCount=4, labelFlush=True), scale=alt.Scale(zero=False, nice=False))
-        y = alt.Y("value:Q", scale=alt.Scale(type="log", nice=True), axis=alt.Axis(title="singular value", tickCount=4, labelExpr=charts.LOG_LABEL))
+        y = alt.Y("value:Q", scale=alt.Scale(type="log", nice=True), axis=alt.Axis(title="singular value", labelExpr=charts.LOG_LABEL, **ticks))
         base = alt.Chart(charts.dataset("singular values", points)).encode(x=x, y=y)
         dots = base.transform_filter("datum.dot").mark_circle(size=14, opacity=1, invalid=None)
         said = [alt.Tooltip("parameter:N"), alt.Tooltip("rank:Q"), alt.Tooltip("value:Q", format=".4~g")]
@@ -42,10 +52,19 @@ class SingularValues(Renderer):
 
     def _points(self, rows: pd.DataFrame) -> pd.DataFrame:
         parts = []
-        for wanted in self.parameters:
-            for row in rows[rows["parameter"].str.endswith(f".{wanted}")].to_dict("records") if len(rows) else []:
-                values = np.asarray(row["singular_values"], dtype=float)
-                kept = values[values > self.floor * values.max()] if values.size else values
-                rank = np.arange(1, len(kept) + 1)
-                parts.append(pd.DataFrame({"parameter": row["parameter"], "rank": rank, "value": kept, "dot": (rank & (rank - 1)) == 0}))
+        for row in self._chosen(rows).to_dict("records"):
+            values = np.asarray(row["singular_values"], dtype=float)
+            kept = values[values > self.floor * values.max()] if values.size else values
+            rank = np.arange(1, len(kept) + 1)
+            parts.append(pd.DataFrame({"parameter": row["parameter"], "rank": rank, "value": kept, "dot": (rank & (rank - 1)) == 0}))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def _chosen(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the matrices that are drawn."""
+        if not len(rows):
+            return rows
+        named = [rows[rows["parameter"].str.endswith(f".{wanted}")] for wanted in self.parameters]
+        if any(map(len, named)):
+            return pd.concat(named)
+        sizes = rows["singular_values"].map(len)
+        return rows[sizes >= 1].loc[sizes.sort_values(ascending=False, kind="stable").index[: self.most]].sort_index()
