@@ -77,7 +77,7 @@ def cases(root: Path, name: str, most: int, long: int) -> Iterator[Case]:
     from strobe.charts import Scene3D
     from strobe.export import write_report
     from strobe.panels.cards import cards_of, resolve
-    from strobe.reports.report import find
+    from strobe.reports.library import find
 
     workspace = Workspace(root)
     run = workspace.run(name)
