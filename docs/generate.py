@@ -26,7 +26,7 @@ Made from the docstrings by `make docs`. How to use it: [writing an analyzer](wr
 
 Everything here is imported from `strobe`. A hook method names only the arguments it wants, without defaults; it is passed those and no others.
 """
-BASES = ("Analyzer", "Renderer", "Family", "Row")
+BASES = ("Analyzer", "Renderer", "Family", "ModuleFamily", "Row")
 REST = ("Workspace", "Training", "Tap", "StrobeError", "StrobeDeprecation")
 TESTING = ("run_analyzer", "AnalyzerConformance", "RendererConformance", "FamilyConformance", "TinyRun", "tiny_run")
 FIXTURES = ("weights", "activations", "attention", "outputs", "probe", "loss", "checkpoints", "metrics", "results", "context", "frame")

@@ -146,7 +146,7 @@ def test_a_file_is_keyed_by_its_whole_source(tmp_path: Path) -> None:
     {
         "nowhere.py:Mine": "no such file; write PATH.py:ClassName",
         "mine.py:Mien": "defines no 'Mien'; did you mean 'Mine'",
-        "mine.py:names": "is no analyzer or renderer class: derive it from strobe.Analyzer",
+        "mine.py:names": "is no plugin class: derive it from strobe.Analyzer",
         "broken.py:Mine": "broken.py: cannot be imported: ZeroDivisionError",
     }.items(),
 )
@@ -188,7 +188,7 @@ def test_an_instance_of_a_built_in_is_that_built_in_with_settings(toy: Path) -> 
 
 
 def test_something_else_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"is no analyzer or renderer class"):
+    with pytest.raises(UsageError, match=r"is no plugin class"):
         Registry.discover().add(Workspace)
 
 

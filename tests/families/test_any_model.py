@@ -1,4 +1,4 @@
-"""Checkpoints of any PyTorch model, as people save them: with weights only, and with the module as a ModuleFamily. Known answers from PyTorch itself."""
+"""Checkpoints of any PyTorch model, as people save them: with weights only, and with the module. Known answers from PyTorch itself."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_what_needs_a_model_or_losses_says_so_and_what_to_type(ws: Workspace) ->
         assert "weights only, no model to run" in said["bare", name].why
         assert "--family ./mine.py:Mine" in said["bare", name].why
     assert said["bare", "phases"].why.endswith("import its losses with --metrics FILE.csv")
-    with pytest.raises(StrobeError, match="run bare has no probe 'grid'.*--family"):
+    with pytest.raises(StrobeError, match=r"run bare has no probe 'grid'.*--family"):
         ws.analyze("bare", ["weight_norms"], probe="grid")
     preview = ws.plan(["bare", "whole"])
     assert preview.forwards == 0  # of the whole one all is stored
@@ -118,7 +118,8 @@ def test_its_report_has_no_card_without_something_in_it(ws: Workspace) -> None:
     from strobe.panels.cards import cards_of, resolve
 
     for run in ("bare", "whole"):
-        assert find(ws, "default", run) == (report := find(ws, "any_model", run))
+        report = find(ws, "any_model", run)
+        assert find(ws, "default", run) == report
         cards = cards_of(resolve(ws, report, run))
         titles = [card.title for card in cards]
         assert {"Norms", "Directions in use", "Singular values", "Path", "How fast the weights move"} <= set(titles)
@@ -337,6 +338,6 @@ def test_checkpoints_of_another_module_name_the_tensor(folder: Path, tmp_path: P
         workspace.import_run(folder, f"{MINE}:Mine", hidden=9)
     with pytest.raises(StrobeError, match="defines no 'Nine'"):
         workspace.import_run(folder, f"{MINE}:Nine")
-    with pytest.raises(StrobeError, match="is no plugin class.*of a torch module, derive a strobe.ModuleFamily"):
+    with pytest.raises(StrobeError, match=r"is no plugin class.*of a torch module, derive a strobe.ModuleFamily"):
         workspace.import_run(folder, f"{MINE}:Net")
     assert not (tmp_path / "ws" / "runs").exists()
