@@ -9,10 +9,12 @@ import pandas as pd
 from strobe import Frame, Renderer, charts, hookimpl
 
 
-def few_decades(values: pd.Series) -> list[float]:
-    """Ticks 1, 2 and 5 of each decade where two or fewer are shown: Vega-Lite names all nine, upon each other. [] for more decades."""
+def log_ticks(values: pd.Series) -> list[float]:
+    """Ticks 1, 2 and 5 of each decade where two or fewer are shown, else up to six powers of ten: Vega-Lite names all nine of each, upon each other."""
     low, high = int(np.floor(np.log10(values.min()))), int(np.ceil(np.log10(values.max())))
-    return [m * 10.0**e for e in range(low, high + 1) for m in (1, 2, 5)] if high - low <= 2 else []
+    if high - low <= 2:
+        return [m * 10.0**e for e in range(low, high + 1) for m in (1, 2, 5)]
+    return [10.0**e for e in range(low, high + 1, -(-(high - low) // 5))]
 
 
 class SingularValues(Renderer):
@@ -38,9 +40,12 @@ class SingularValues(Renderer):
         points = self._points(rows)
         if not len(points):
             return charts.note("No singular values at this step.")
-        ticks = {"values": found} if (found := few_decades(points["value"])) else {"tickCount": 4}
         x = alt.X("rank:Q", axis=alt.Axis(title="rank of the singular value", tickCount=4, labelFlush=True), scale=alt.Scale(zero=False, nice=False))
-        y = alt.Y("value:Q", scale=alt.Scale(type="log", nice=True), axis=alt.Axis(title="singular value", labelExpr=charts.LOG_LABEL, **ticks))
+        y = alt.Y(
+            "value:Q",
+            scale=alt.Scale(type="log", nice=True),
+            axis=alt.Axis(title="singular value", labelExpr=charts.LOG_LABEL, values=log_ticks(points["value"])),
+        )
         base = alt.Chart(charts.dataset("singular values", points)).encode(x=x, y=y)
         dots = base.transform_filter("datum.dot").mark_circle(size=14, opacity=1, invalid=None)
         said = [alt.Tooltip("parameter:N"), alt.Tooltip("rank:Q"), alt.Tooltip("value:Q", format=".4~g")]
