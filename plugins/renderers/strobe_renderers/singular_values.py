@@ -10,7 +10,7 @@ from strobe import Frame, Renderer, charts, hookimpl
 
 
 def log_ticks(values: pd.Series) -> list[float]:
-    """Ticks 1, 2 and 5 of each decade where two or fewer are shown, else up to six powers of ten: Vega-Lite names all nine of each, upon each other."""
+    """Ticks 1, 2 and 5 of each decade where two or fewer are shown, else up to six powers of ten: Vega-Lite names all nine, upon each other."""
     low, high = int(np.floor(np.log10(values.min()))), int(np.ceil(np.log10(values.max())))
     if high - low <= 2:
         return [m * 10.0**e for e in range(low, high + 1) for m in (1, 2, 5)]
