@@ -20,6 +20,7 @@ from strobe.registration.registry import class_in
 from strobe.reports.library import find
 from strobe.sites import Stop
 from strobe.testing.families import CHECKS, Subject
+from strobe.testing.findings import NotMeant
 
 MINE = Path(__file__).resolve().parents[1] / "data" / "any_model" / "mine.py"
 STEPS = (0, 10, 20)
@@ -129,6 +130,20 @@ def test_its_report_has_no_card_without_something_in_it(ws: Workspace) -> None:
             drawing = card.draw({"step": 20})
             assert not drawing.problem
             assert any(drawing.datasets.values()) or "scene" in drawing.spec, card.title
+
+
+def test_weights_alone_are_not_trained_and_bear_no_checks_of_a_model(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    with pytest.raises(StrobeError, match="weights only: no model to train"):
+        workspace.train("state_dict")
+    subject = Subject(workspace.registry.family("state_dict"))
+    not_meant = []
+    for name, check in CHECKS.items():
+        try:
+            check(subject)
+        except NotMeant:
+            not_meant.append(name)
+    assert set(CHECKS) - set(not_meant) == {"is_documented", "names_its_files"}
 
 
 def test_the_command_says_what_it_took_and_what_not(folder: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from strobe.jobs.job import Prepared
 from strobe.jobs.kinds import kind_of
 from strobe.jobs.queue import JobStore
 from strobe.jobs.worker import cores, ensure_worker
+from strobe.registration.registry import Plugin
 from strobe.training.trainer import held, seconds_per_epoch
 from strobe_app import forms
 
@@ -47,10 +48,18 @@ class Sweep:
     swept: list[str] = field(default_factory=list)
 
 
+def _trainable(plugin: Plugin) -> bool:
+    """Whether a family has a model; a broken one stays in the list, and says what is wrong with it when it is chosen."""
+    try:
+        return not plugin.load().weights_only
+    except StrobeError:
+        return True
+
+
 @st.fragment
 def show(workspace: Workspace) -> None:
     """The form, the preview, and the button."""
-    families = [p.name for p in workspace.registry.all("family") if p.state == "ready"]
+    families = [p.name for p in workspace.registry.all("family") if p.state == "ready" and _trainable(p)]
     name = st.selectbox("Family", families, key="train family", width=320)
     try:
         cls = workspace.registry.family(name)

@@ -35,10 +35,18 @@ class Subject:
     def family(self) -> Family:
         return smallest(self._given) if isinstance(self._given, type) else self._given
 
+    def with_model(self) -> Subject:
+        """Itself, where there is a model to look at."""
+        if self.cls.weights_only:
+            raise NotMeant("it has weights only: no model, and no inputs")
+        return self
+
     @functools.cached_property
     def weights(self) -> Mapping[str, torch.Tensor]:
         """Initial weights, moved a little from their zeros, so that no path can forget a bias."""
         import torch
+
+        self.with_model()
 
         generator = torch.Generator().manual_seed(1)
         initial = self.family.initial()
@@ -47,7 +55,7 @@ class Subject:
 
     @functools.cached_property
     def probe(self) -> Any:
-        return next(iter(self.family.probes(self.family.split()).values()))()
+        return next(iter(self.with_model().family.probes(self.family.split()).values()))()
 
     @functools.cached_property
     def logits(self) -> torch.Tensor:
@@ -69,7 +77,7 @@ def is_documented(subject: Subject) -> None:
 
 def has_what_it_names(subject: Subject) -> None:
     """Initial weights have the names and shapes of `parameters`, the same each time; its identity can be written as JSON."""
-    family = subject.family
+    family = subject.with_model().family
     tensors, again = family.initial(), family.initial()
     shapes = {n: tuple(t.shape) for n, t in tensors.items()}
     if problems := family.problems(shapes):
@@ -105,7 +113,7 @@ def splits_its_inputs(subject: Subject) -> None:
 
 def makes_its_probes(subject: Subject) -> None:
     """Every probe has as many targets as inputs and masks of that length; the first one's masks are the split."""
-    split = subject.family.split()
+    split = subject.with_model().family.split()
     for name, make in subject.family.probes(split).items():
         probe, n = make(), len(make().inputs)
         lengths = {"targets": len(probe.targets), **{f"splits[{k!r}]": len(m) for k, m in probe.splits.items()}}
@@ -246,7 +254,7 @@ def trains(subject: Subject) -> None:
     from ..training.loop import Training
     from .tiny import tiny_run
 
-    if not isinstance(subject.family.training(), Training):
+    if not isinstance(subject.with_model().family.training(), Training):
         raise Unfit("training() gives no strobe.Training", "write `return Training(epochs=..., ...)`", subject.at("training"))
     with unharmed():
         run = tiny_run(subject.family, name="check")

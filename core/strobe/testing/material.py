@@ -206,7 +206,7 @@ def _closure(registry: Registry, plugin: Plugin) -> dict[str, Bound]:
 def _facts(name: str, family: Family) -> Any:
     from ..analysis.plan import RunFacts
 
-    return RunFacts("tiny", name, family.identity(), "", {0: ""}, "", "", "", family.sites(), family.read_out)
+    return RunFacts("tiny", name, family.identity(), "", {0: ""}, "", "", "", family.sites(), family.read_out, family.weights_only)
 
 
 def _takes(registry: Registry, plugin: Plugin, family: Family) -> dict[str, Positions]:

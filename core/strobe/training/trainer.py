@@ -221,7 +221,11 @@ def seconds_per_epoch(family: Family, training: Training) -> float:
 
 
 def configure_training(family: Family, training: Training | Mapping[str, Any] | None) -> Training:
-    """The family's defaults, with overrides."""
+    """The family's defaults, with overrides. Raises `UsageError` for a family without a model."""
+    if family.weights_only:
+        raise UsageError(
+            f"family {type(family).__qualname__} has weights only: no model to train; of a module of yours, `strobe train ./mine.py:Mine`"
+        )
     if isinstance(training, Training):
         return training
     return configured(Training, "training", {**family.training().model_dump(), **(training or {})})  # type: ignore[no-any-return]
