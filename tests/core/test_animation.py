@@ -19,10 +19,11 @@ from PIL import Image
 from small import STEPS, small_workspace
 
 from strobe import Frame, Number, Renderer, charts
+from strobe.animation import animate, frames, movies, painter, painters
+from strobe.animation.compose import Reel
+from strobe.animation.sweep import Domains, Pace
 from strobe.errors import StrobeError, UsageError
-from strobe.export import animation, frames, movies, painter, painters, write_report
-from strobe.export.compose import Reel
-from strobe.export.sweep import Domains, Pace
+from strobe.export import write_report
 from strobe.panels.screen import colours
 from strobe.reports.model import Panel, Report, Section
 
@@ -95,7 +96,7 @@ def test_webp_shows_the_same_pictures_without_loss(files) -> None:
 def test_what_a_loop_says(small, tmp_path: Path) -> None:
     frame = tmp_path / "f.png"
     Image.new("RGB", (4, 4), "red").save(frame)
-    label = animation.Label("t", "d", {})
+    label = animate.Label("t", "d", {})
     for loop, expected in ((0, 0), (1, None), (3, 2)):
         movies.write_gif(Reel([frame, frame], "#ffffff"), [50, 50], tmp_path / "x.gif", loop, label)
         with Image.open(tmp_path / "x.gif") as image:
@@ -133,7 +134,8 @@ def test_a_killed_job_goes_on_from_its_frames_and_makes_the_same_film(small, tmp
     )
     script = (
         "import sys, os, signal\n"
-        "from strobe import Workspace\nfrom strobe.export import painter, write_report\nfrom strobe.reports.model import Report\n"
+        "from strobe import Workspace\nfrom strobe.animation import painter\nfrom strobe.export import write_report\n"
+        "from strobe.reports.model import Report\n"
         "paint, done = painter.Painter.paint, []\n"
         "def dying(self, i):\n"
         "    if len(done) == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -146,7 +148,7 @@ def test_a_killed_job_goes_on_from_its_frames_and_makes_the_same_film(small, tmp
     shown = report(MAP.model_copy(update={"cursor": {}}))
     call = [sys.executable, "-c", script, str(workspace.root), shown.model_dump_json(), str(tmp_path / "again.gif")]
     assert subprocess.run(call, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode == -signal.SIGKILL
-    (folder,) = (workspace.root / animation.FOLDER).iterdir()
+    (folder,) = (workspace.root / animate.FOLDER).iterdir()
     before = {f.name: f.stat().st_mtime_ns for f in folder.glob("frame-*.png")}
     assert sorted(before) == ["frame-00000.png", "frame-00001.png", "frame-00002.png"]
     assert not (tmp_path / "again.gif").exists()
@@ -155,7 +157,7 @@ def test_a_killed_job_goes_on_from_its_frames_and_makes_the_same_film(small, tmp
     with pytest.MonkeyPatch.context() as patch:
         paint = painter.Painter.paint
         patch.setattr(painter.Painter, "paint", lambda self, i: (painted.append(i), paint(self, i)))
-        patch.setattr(animation._Drawer, "frame", lambda self, i: pytest.fail("drawn again"))
+        patch.setattr(animate._Drawer, "frame", lambda self, i: pytest.fail("drawn again"))
         again = write_report(workspace, shown, run, tmp_path / "again.gif", over="neuron", values=values, scale=0.5, processes=0)
     assert painted == [3, 4, 5]
     assert again.read_bytes() == whole.read_bytes()
@@ -180,16 +182,16 @@ def test_axes_hold_all_frames(small, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """The bar of step 30 fills its plot; on the same axis that of step 10 must fill a third."""
     workspace, _ = small
     heights = {}
-    monkeypatch.setattr(animation.shutil, "rmtree", lambda folder: None)
+    monkeypatch.setattr(animate.shutil, "rmtree", lambda folder: None)
     view = workspace.view(Growing(), "small", "weight_norms")
     view.animate(tmp_path / "x.gif", scale=1, values=[10, 20, 30], processes=0)
-    (folder,) = (f for f in (workspace.root / animation.FOLDER).iterdir() if len(list(f.glob("frame-*"))) == 3)
+    (folder,) = (f for f in (workspace.root / animate.FOLDER).iterdir() if len(list(f.glob("frame-*"))) == 3)
     reel = Reel([frames.frame_file(folder, i) for i in range(3)], "#ffffff", folder / frames.PAGE)
     for i, step in enumerate((10, 20, 30)):
         pixels = np.asarray(reel.picture(i, reel.size())).astype(int)
         heights[step] = int((np.abs(pixels - [0xAA, 0, 0]).sum(axis=2) < 30).any(axis=1).sum())
     monkeypatch.undo()
-    animation.shutil.rmtree(folder)
+    animate.shutil.rmtree(folder)
     assert heights[30] == pytest.approx(3 * heights[10], abs=4)
     assert heights[20] == pytest.approx(2 * heights[10], abs=4)
 
@@ -262,7 +264,7 @@ def test_durations() -> None:
 )
 def test_what_cannot_work_is_said_before_anything_is_drawn(small, tmp_path: Path, monkeypatch, options: dict[str, Any], said: str | None) -> None:
     workspace, run = small
-    monkeypatch.setattr(animation, "_draw_all", lambda *a: pytest.fail("drawn"))
+    monkeypatch.setattr(animate, "_draw_all", lambda *a: pytest.fail("drawn"))
     if said is None:
         with pytest.raises(pytest.fail.Exception):
             write_report(workspace, report(LOSS, Panel(renderer="neuron_map")), run, tmp_path / "x.gif", **options)

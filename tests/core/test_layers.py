@@ -12,12 +12,12 @@ import vl_convert
 from PIL import Image
 
 from strobe import charts
-from strobe.export.compose import Patch, Reel, alone, around, over, packed, painted
-from strobe.export.frames import apart, moving, together
-from strobe.export.layers import cut, moved, parsed
-from strobe.export.motion import motion, with_rows
-from strobe.export.reach import Reach, within
-from strobe.export.stage import staged, svg_of
+from strobe.animation.compose import Patch, Reel, alone, around, over, packed, painted
+from strobe.animation.frames import apart, moving, together
+from strobe.animation.layers import cut, moved, parsed
+from strobe.animation.motion import motion, with_rows
+from strobe.animation.reach import Reach, within
+from strobe.animation.stage import staged, svg_of
 
 STILL = [{"x": 0.0, "y": 0.0}, {"x": 4.0, "y": 4.0}]
 

@@ -35,7 +35,7 @@ class Format:
 
 
 _PICTURES = ("strobe.export.pictures:write_report_picture", "strobe.export.pictures:write_view_picture")
-_MOVIES = ("strobe.export.animation:write_report_animation", "strobe.export.animation:write_view_animation")
+_MOVIES = ("strobe.animation.animate:write_report_animation", "strobe.animation.animate:write_view_animation")
 FORMATS: Mapping[str, Format] = {
     "html": Format("one page that opens offline", "strobe.export.html:write_html", "strobe.export.single:write_chart"),
     "png": Format("a picture", *_PICTURES),

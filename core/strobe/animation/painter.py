@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..checkpoints import write_atomically
+from ..export.raster import sized
+from ..export.sheet import Block, Line, Page, Picture, Place, Sheet, Tile, laid_out, placed
+from ..export.sizes import Size, check_elements
 from .compose import Patch, Pixels, alone, around, magnified, over, packed, painted, png_of, within
 from .frames import GROUND, PAGE, PLAN, STILL, Panel, drawing_file, frame_file, read_json, together, write_json
 from .layers import Map, Moved
 from .motion import Vega, with_rows
-from .raster import sized
 from .reach import Box
-from .sheet import Block, Line, Page, Picture, Place, Sheet, Tile, laid_out, placed
-from .sizes import Size, check_elements
 from .stage import Stage, staged, svg_of
 from .sweep import Domains
 

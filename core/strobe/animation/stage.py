@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..export.sheet import Picture
 from .layers import Drawn, Layer, Moved, Node, cut, moved
 from .motion import Motion, Vega, motion, with_rows, witnessed
-from .sheet import Picture
 
 OUTSIDE = 1.5
 """px that a mark may stand out of the picture: one that stands out further would have widened it."""

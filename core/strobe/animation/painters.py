@@ -44,7 +44,7 @@ def paint_all(folder: Path, frames: Iterable[int], processes: int | None, tick: 
 
 
 def _start(folder: Path) -> subprocess.Popen[str]:
-    call = [sys.executable, "-P", "-m", "strobe.export.painters", str(folder)]
+    call = [sys.executable, "-P", "-m", "strobe.animation.painters", str(folder)]
     return subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from ..export.sheet import FONT
 from .reach import Box
-from .sheet import FONT
 
 if TYPE_CHECKING:
     from PIL.Image import Image

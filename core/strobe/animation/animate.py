@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, did_you_mean
+from ..export.labels import Label, label_of, place_lines
+from ..export.pictures import PAPER, chosen, restyled
+from ..export.places import completed
+from ..export.sizes import Size, size_of
 from ..panels.cards import LIGHT, Card, Drawing, card_of, cards_of, resolve
 from ..panels.film import moved, only_the_cursor_moves
 from ..panels.moments import events_of
@@ -22,21 +26,17 @@ from ..panels.screen import colours, places
 from ..version import __version__
 from .compose import Reel
 from .frames import PAGE, PLAN, apart, drawing_file, frame_file, moving, read_json, write_json
-from .labels import Label, label_of, place_lines
 from .movies import ENCODERS, check_mp4
 from .painters import paint_all
-from .pictures import PAPER, chosen, restyled
-from .places import completed
-from .sizes import Size, size_of
 from .sweep import Domains, Pace
 
 if TYPE_CHECKING:
+    from ..export.formats import Tick
     from ..panels.cards import Group
     from ..panels.view import View
     from ..reports.model import Report
     from ..runs.run import Run
     from ..workspace import Workspace
-    from .formats import Tick
 
 FOLDER = "exports"
 """Of a workspace: where frames lie until their animation is written."""

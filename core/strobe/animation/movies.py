@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import StrobeError
+from ..export.labels import Label
 from .compose import Pixels, Reel
-from .labels import Label
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,7 +139,7 @@ def write_webp(reel: Reel, durations: Sequence[int], output: Path, loop: int, la
     """A lossless WebP; the label is its XMP."""
     from PIL import Image
 
-    from .sheet import escaped
+    from ..export.sheet import escaped
 
     size = reel.size()
 
