@@ -91,7 +91,7 @@ def draws(subject: Subject) -> None:
         said = str(e).partition("\n")[0]
         raise Unfit(f"it raises while drawing: {type(e).__name__}: {said}", "mend this line", place) from e
     for drawn, _, drawing in pictures:
-        if not drawing.spec.get("description"):
+        if not drawing.spec.get("scene", drawing.spec).get("description"):
             raise Unfit(
                 f"the chart of {drawn.table} has no description: who cannot see it has nothing",
                 'write `alt.Chart(..., description="...")`',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import random
@@ -119,6 +120,7 @@ def seed_everything(seed: int) -> None:
 
 def peak_bytes(call: Callable[[], object]) -> int:
     """Memory that a call takes at its peak, above what is there before: the resident set on Linux, elsewhere what Python and numpy allocate."""
+    gc.collect()  # what others left behind would go during the call, and hide what it takes
     if not _resettable():
         return _traced(call)
     before = _resident("VmRSS")

@@ -135,13 +135,13 @@ class NeedsAnEmbedding(Analyzer):
 
 
 class WastesMemory(Analyzer):
-    """Takes 300 MB for nothing."""
+    """Takes 400 MB for nothing."""
 
     Row = Value
 
     @hookimpl
     def analyze_weights(self, weights: Weights) -> Iterator[Value]:  # here
-        yield self.Row(parameter="all", value=float(np.ones(300 * 2**20, np.uint8)[0]))
+        yield self.Row(parameter="all", value=float(np.ones(400 * 2**20, np.uint8)[0]))
 
 
 class WrongType(Analyzer):
