@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from typing import Any
 
@@ -70,6 +72,37 @@ def test_what_does_not_stay_is_noticed() -> None:
     assert stage is not None
     assert stage.at(FIRST) is not None
     assert stage.at({"dots": dots(1, 9)}) is None
+
+
+def test_grids_with_headers_on_both_sides() -> None:
+    """Headers follow the rows too, and stay as long as the cells do."""
+
+    def rows(at: float, cells: str = "ab") -> list[dict[str, Any]]:
+        return [{"x": at, "y": 2.0, "row": row, "column": column} for row in cells for column in "cd"]
+
+    encode = {name: alt.X("x:Q", scale=alt.Scale(domain=[0, 4])) if name == "x" else alt.Y("y:Q", scale=alt.Scale(domain=[0, 4])) for name in "xy"}
+    drawn = alt.Chart(charts.dataset("dots", rows(1))).mark_circle(opacity=1).encode(**encode).properties(width=60, height=40)
+    template = vl_convert.vegalite_to_vega(drawn.facet(row="row:N", column="column:N").to_dict())
+    stage = staged(template, ["dots"], {"dots": rows(1)}, [{"dots": rows(3)}])
+    assert stage is not None
+    assert sum(layer.svg.count("<path") for layer in stage.at({"dots": rows(3)}) or []) == 4
+    assert stage.at({"dots": rows(3, "ac")}) is None
+
+
+def test_the_address_of_a_picture_is_that_of_the_whole_drawing() -> None:
+    def rows(shade: int) -> list[dict[str, Any]]:
+        picture = io.BytesIO()
+        Image.new("RGB", (2, 2), (shade, shade, shade)).save(picture, "PNG")
+        return [{"url": f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"}]
+
+    drawn = alt.Chart(charts.dataset("dots", rows(0))).mark_image(width=30, height=30).encode(x=alt.XValue(20), y=alt.YValue(20), url="url:N")
+    template = vl_convert.vegalite_to_vega(drawn.properties(width=60, height=40).to_dict())
+    stage = staged(template, ["dots"], {"dots": rows(0)}, [{"dots": rows(1)}])
+    assert stage is not None
+    assert stage.motion is not None
+    short, whole = (cut(svg_of(with_rows(spec, {"dots": rows(1)})), stage.motion.names) for spec in (stage.motion.spec, template))
+    assert rows(1)[0]["url"] in str(whole.marks)
+    assert {name: str(node) for name, node in short.marks.items()} == {name: str(node) for name, node in whole.marks.items()}
 
 
 def test_what_stands_out_of_the_picture_is_drawn_whole() -> None:

@@ -146,18 +146,19 @@ def facts(run: Run, probe: str = "", *, metrics: bool = True) -> RunFacts:
     family, plugin = run.family, run.registry.get("family", run.record.family)
     identity = family.identity()
     probed = _probed(run, probe, plugin.code, identity) if probe or not family.weights_only else ("", "")
+    recorded = run.metrics if metrics else None  # every chart asks, and needs none of it
     return RunFacts(
         run.name,
         run.record.family,
         identity,
         plugin.code,
         run.digests,
-        metrics_digest(run.metrics) if metrics else "",
+        metrics_digest(recorded) if recorded is not None else "",
         *probed,
         family.sites(),
         family.read_out,
         family.weights_only,
-        bool(len(run.metrics)),
+        recorded is None or len(recorded) > 0,
     )
 
 

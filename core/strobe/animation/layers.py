@@ -18,8 +18,9 @@ from .reach import Box, Reach, clip_boxes, joined, within
 _TAG = re.compile(r'<(/?)([\w:]+)((?:\s+[\w:.-]+="[^"]*")*)\s*(/?)>([^<]*)')
 _SPOKEN = re.compile(r'\s(?:aria-[a-z]+|role|pointer-events)="[^"]*"')
 SAID = "strobe-text:"
-"""Begins the label of a text that `motion` left empty: the rest of it is the text."""
+"""Begins the label of a text or a picture that `motion` left empty: the rest of it is the text, or the picture's address."""
 _LABEL = re.compile(rf'\saria-label="{SAID}([^"]*)"')
+_ADDRESS = re.compile(r'((?:xlink:)?href)="[^"]*"')
 _ATTRIBUTE = re.compile(r'([\w:.-]+)="([^"]*)"')
 _USED = re.compile(r'(url\(#|href="#)([\w-]+)')
 
@@ -99,9 +100,12 @@ def canonical(svg: str) -> tuple[Node, dict[str, Node]]:
 
 
 def _spoken(node: Node) -> str:
-    """Attributes without labels; a text is written from its label where `motion` has put it."""
-    if node.tag == "text" and (said := _LABEL.search(node.attributes)):
+    """Attributes without labels; the words of a text and the address of a picture are taken from there where `motion` has put them."""
+    said = _LABEL.search(node.attributes)
+    if said and node.tag == "text":
         node.text = html.escape(html.unescape(said[1]).strip(), quote=False)
+    elif said and node.tag == "image":
+        node.attributes = _ADDRESS.sub(lambda m: f'{m[1]}="{said[1]}"', node.attributes)
     return _SPOKEN.sub("", node.attributes)
 
 

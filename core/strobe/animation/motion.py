@@ -1,8 +1,9 @@
 """A compiled chart of which only some rows change: the same chart without everything that stays, so that Vega has little left to do. Pure.
 
-What is left out: axes, titles, legends, the marks of rows that never change, and the layout. Texts are not measured (1 to 3 ms each): they are drawn
-empty, with their words as the label for screen readers, from where `layers` takes them. What stays must not depend on what moves. Scales and the
-cells of a grid could, so they tell what they hold at every frame (*witnesses*), and a frame in which one says something else is drawn whole.
+What is left out: axes, titles, legends, the marks of rows that never change, and the layout. Texts are not measured (1 to 3 ms each) and pictures
+not loaded (30 ms each): they are drawn empty, with their words or address as the label for screen readers, from where `layers` takes them. What
+stays must not depend on what moves. Scales and the cells of a grid could, so they tell what they hold at every frame (*witnesses*), and a frame in
+which one says something else is drawn whole.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def motion(vega: Vega, moving: Iterable[str]) -> Motion | None:
     scopes = [spec, *_groups(spec)]
     for scope in scopes:
         scope["marks"] = [*scope.get("marks", []), *(_witness(f"join(domain('{s['name']}'), '|')", s["name"]) for s in _uncertain(scope, told))]
-    spec["marks"] = _only(spec["marks"], told, names, not _limited(spec))
+    data = {entry["name"]: entry for scope in scopes for entry in scope.get("data", [])}
+    spec["marks"] = _only(spec["marks"], told, data, names, not _limited(spec))
     for part in AROUND:
         spec.pop(part, None)
     spec["autosize"], spec["padding"] = "none", 0
@@ -99,7 +101,7 @@ def _uncertain(scope: Vega, told: set[str]) -> Iterator[Vega]:
             yield scale
 
 
-def _only(marks: Sequence[Vega], told: set[str], names: list[str], wordless: bool) -> list[Vega]:
+def _only(marks: Sequence[Vega], told: set[str], data: Mapping[str, Vega], names: list[str], wordless: bool) -> list[Vega]:
     """Of these marks those that move, and the groups they are in."""
     kept = []
     for mark in marks:
@@ -113,12 +115,22 @@ def _only(marks: Sequence[Vega], told: set[str], names: list[str], wordless: boo
             names.append(mark.get("name", ""))
             kept.append(_bare(mark, wordless))
         elif mark["type"] == "group":
-            inner = _only(mark.get("marks", []), told, names, wordless)
+            inner = _only(mark.get("marks", []), told, data, names, wordless)
             if grid:
-                inner += [_witness(f"parent[{json.dumps(key)}]", f"{mark['name']}-{key}") for key in mark["from"]["facet"].get("groupby", [])]
+                keys = _keys(mark["from"], data)
+                names += [] if keys else [""]
+                inner += [_witness(f"parent[{json.dumps(key)}]", f"{mark.get('name', '')}-{key}") for key in keys]
             if inner:
                 kept.append({**{k: v for k, v in mark.items() if k not in AROUND}, "marks": inner})
     return kept
+
+
+def _keys(source: Vega, data: Mapping[str, Vega]) -> Sequence[str]:
+    """By which fields the cells of a grid, or the headers beside it, are told apart; none when that is not said."""
+    if "facet" in source:
+        return source["facet"].get("groupby", [])  # type: ignore[no-any-return]
+    transforms = data.get(source["data"], {}).get("transform", [])
+    return next((t["groupby"] for t in reversed(transforms) if t["type"] == "aggregate" and t.get("groupby")), [])
 
 
 def _witness(said: str, name: str) -> Vega:
@@ -140,6 +152,9 @@ def _bare(mark: Vega, wordless: bool) -> Vega:
     mark = {**mark, "marks": [_bare(m, wordless) for m in mark["marks"]]} if "marks" in mark else dict(mark)
     mark["encode"] = {name: {k: v for k, v in said.items() if k not in SPOKEN} for name, said in mark.get("encode", {}).items()}
     update = mark["encode"].get("update", {})
+    if mark["type"] == "image" and {"width", "height"} <= update.keys() and (url := _expression(update.get("url"))) is not None:
+        said = {"signal": f"isValid({url}) ? '{SAID}' + {url} : ''"}
+        return {**mark, "aria": True, "encode": {**mark["encode"], "update": {**update, "url": {"value": ""}, "description": said}}}
     if not (wordless and mark["type"] == "text" and not {"limit", "lineBreak"} & {key for said in mark["encode"].values() for key in said}):
         return mark if mark["type"] == "group" else {**mark, "aria": False}
     words = _expression(update.get("text"))

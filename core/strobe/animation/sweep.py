@@ -66,11 +66,18 @@ class Domains:
             domain, channel = _domain(encoding), path[-1]
             if channel in POSITIONS and _numbers(domain):
                 self.said[path] = _hull(self.said.get(path), domain)
-                values = (encoding.get("axis") or {}).get("values")
-                if _numbers(values, least=1):
-                    self.ticks.setdefault(path, set()).update(values or ())
             elif domain is None and rows is not None and (found := _extent(rows, encoding)) is not None:
                 self.seen[path] = _hull(self.seen.get(path), found)
+            values = (encoding.get("axis") or {}).get("values")
+            if channel in POSITIONS and _numbers(values, least=1):
+                self._mark(path, set(values or ()))
+
+    def _mark(self, path: Path, values: set[float]) -> None:
+        """Ticks of a frame: all of them on an axis that says its domain; else those of the frame whose ticks reach farthest."""
+        known = self.ticks.get(path, set())
+        self.ticks[path] = (
+            known | values if path in self.said else max(values, known, key=lambda ticks: max(ticks, default=0) - min(ticks, default=0))
+        )
 
     def fixed(self, spec: dict[str, Any]) -> dict[str, Any]:
         """A copy of a frame's specification with these domains."""
@@ -78,7 +85,7 @@ class Domains:
             for known, made in ((self.said, list), (self.seen, lambda hull: {"unionWith": list(hull)})):
                 if path in known and not (known is self.seen and path in self.said):
                     spec = _with(spec, (*path, "scale", "domain"), made(known[path]))
-            if path in self.said and path in self.ticks:
+            if path in self.ticks:
                 spec = _with(spec, (*path, "axis", "values"), sorted(self.ticks[path]))
         return spec
 
@@ -125,6 +132,10 @@ def _numbers(values: Any, least: int = 2) -> bool:
 def _extent(rows: Rows, definition: Mapping[str, Any]) -> tuple[float, float] | None:
     known = [v for row in rows if isinstance(v := row.get(definition["field"]), int | float) and not isinstance(v, bool)]
     return (min(known), max(known)) if known else None
+
+
+def _reach(ticks: set[float]) -> float:
+    return max(ticks, default=0.0) - min(ticks, default=0.0)
 
 
 def _hull(before: tuple[float, float] | None, values: Sequence[float]) -> tuple[float, float]:
