@@ -105,6 +105,26 @@ def test_the_address_of_a_picture_is_that_of_the_whole_drawing() -> None:
     assert {name: str(node) for name, node in short.marks.items()} == {name: str(node) for name, node in whole.marks.items()}
 
 
+def test_lines_of_a_text_stand_where_vega_sets_them() -> None:
+    def rows(*lines: str) -> list[dict[str, Any]]:
+        return [{"words": list(lines)}]
+
+    mark = (
+        alt.Chart(charts.dataset("dots", rows("one")))
+        .mark_text(baseline="top", lineHeight=14, align="left")
+        .encode(x=alt.XValue(5), y=alt.YValue(5), text="words:N")
+    )
+    template = vl_convert.vegalite_to_vega(mark.properties(width=300, height=60).to_dict())
+    later = {"dots": rows("a < b", '  say "c"', "last")}
+    stage = staged(template, ["dots"], {"dots": rows("one")}, [later])
+    assert stage is not None
+    assert stage.motion is not None
+    assert stage.motion.spec["marks"][0]["encode"]["update"]["text"] == {"value": ""}
+    short, whole = (cut(svg_of(with_rows(spec, later)), stage.motion.names) for spec in (stage.motion.spec, template))
+    assert str(whole.marks["marks"]).count("<tspan") == 3
+    assert str(short.marks["marks"]) == str(whole.marks["marks"])
+
+
 def test_what_stands_out_of_the_picture_is_drawn_whole() -> None:
     stage = staged(chart(FIRST["dots"]), ["dots"], FIRST, [])
     assert stage is not None

@@ -103,10 +103,20 @@ def _spoken(node: Node) -> str:
     """Attributes without labels; the words of a text and the address of a picture are taken from there where `motion` has put them."""
     said = _LABEL.search(node.attributes)
     if said and node.tag == "text":
-        node.text = html.escape(html.unescape(said[1]).strip(), quote=False)
+        _write(node, html.unescape(said[1]))
     elif said and node.tag == "image":
         node.attributes = _ADDRESS.sub(lambda m: f'{m[1]}="{said[1]}"', node.attributes)
     return _SPOKEN.sub("", node.attributes)
+
+
+def _write(node: Node, words: str) -> None:
+    """The words of a text; lines come after one that says how far apart they stand."""
+    _, height, *lines = words.split("\n") if words.startswith("\n") else ("", "", words)
+    if len(lines) == 1:
+        node.text = html.escape(lines[0].strip(), quote=False)
+        return
+    places = ["", *[f' x="0" dy="{height}"'] * (len(lines) - 1)]
+    node.children = [Node("tspan", place, html.escape(line.strip(), quote=False)) for place, line in zip(places, lines, strict=True)]
 
 
 def _nameless(node: Node) -> str:

@@ -151,19 +151,34 @@ def _bare(mark: Vega, wordless: bool) -> Vega:
     """A mark without what is only for the mouse and for screen readers."""
     mark = {**mark, "marks": [_bare(m, wordless) for m in mark["marks"]]} if "marks" in mark else dict(mark)
     mark["encode"] = {name: {k: v for k, v in said.items() if k not in SPOKEN} for name, said in mark.get("encode", {}).items()}
-    update = mark["encode"].get("update", {})
-    if mark["type"] == "image" and {"width", "height"} <= update.keys() and (url := _expression(update.get("url"))) is not None:
-        said = {"signal": f"isValid({url}) ? '{SAID}' + {url} : ''"}
-        return {**mark, "aria": True, "encode": {**mark["encode"], "update": {**update, "url": {"value": ""}, "description": said}}}
-    if not (wordless and mark["type"] == "text" and not {"limit", "lineBreak"} & {key for said in mark["encode"].values() for key in said}):
-        return mark if mark["type"] == "group" else {**mark, "aria": False}
-    words = _expression(update.get("text"))
-    if words is None:
+    if mark["type"] == "group":
+        return mark
+    empty = _empty_picture(mark) if mark["type"] == "image" else _empty_text(mark) if mark["type"] == "text" and wordless else None
+    if empty is None:
         return {**mark, "aria": False}
-    several = f"isArray({words})"
-    text = {"signal": f"{several} ? {words} : ''"}
-    label = {"signal": f"{several} ? '' : '{SAID}' + (isValid({words}) ? {words} : '')"}
-    return {**mark, "aria": True, "encode": {**mark["encode"], "update": {**update, "text": text, "description": label}}}
+    return {**mark, "aria": True, "encode": {**mark["encode"], "update": {**mark["encode"].get("update", {}), **empty}}}
+
+
+def _empty_picture(mark: Vega) -> Vega | None:
+    """What makes a picture an empty one, with its address as the label; None where its size is its own."""
+    update = mark["encode"].get("update", {})
+    url = _expression(update.get("url"))
+    if url is None or not {"width", "height"} <= update.keys():
+        return None
+    return {"url": {"value": ""}, "description": {"signal": f"isValid({url}) ? '{SAID}' + {url} : ''"}}
+
+
+def _empty_text(mark: Vega) -> Vega | None:
+    """What makes a text an empty one, with its words as the label (several lines after their distance); None where Vega must lay it out."""
+    words = _expression(mark["encode"].get("update", {}).get("text"))
+    if words is None or {"limit", "lineBreak"} & {key for said in mark["encode"].values() for key in said}:
+        return None
+    update, several = mark["encode"]["update"], f"isArray({words})"
+    plain = f"'{SAID}' + (isValid({words}) ? {words} : '')"
+    height = update.get("lineHeight", {}).get("value")
+    if update.get("baseline") != {"value": "top"} or not isinstance(height, int | float):  # lines that end at a place: Vega knows where they begin
+        return {"text": {"signal": f"{several} ? {words} : ''"}, "description": {"signal": f"{several} ? '' : {plain}"}}
+    return {"text": {"value": ""}, "description": {"signal": f"{several} ? '{SAID}\\n{height:g}\\n' + join({words}, '\\n') : {plain}"}}
 
 
 def _expression(said: Any) -> str | None:
