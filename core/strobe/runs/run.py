@@ -52,12 +52,12 @@ class RunRecord(BaseModel):
 
 
 def readable(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that pages and listings print: single values and lists of numbers, not the names and shapes of a model's tensors."""
+    """The parameters that pages and listings print: single values and lists of numbers, not the names and shapes of a model's tensors, nor empty lists."""
     return {name: value for name, value in parameters.items() if not isinstance(value, Mapping) and not _names(value)}
 
 
 def _names(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and any(isinstance(entry, str) for entry in value)
+    return isinstance(value, (list, tuple)) and (not value or any(isinstance(entry, str) for entry in value))
 
 
 def versions() -> dict[str, str]:
