@@ -52,7 +52,7 @@ class RunRecord(BaseModel):
 
 
 def readable(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that pages and listings print: single values and lists of numbers, not the names and shapes of a model's tensors, nor empty lists."""
+    """The parameters that pages and listings print: single values and lists of numbers, not a model's tensors and their names."""
     return {name: value for name, value in parameters.items() if not isinstance(value, Mapping) and not _names(value)}
 
 
