@@ -16,7 +16,7 @@ import strobe
 from strobe import Analyzer, Results, StrobeError, Weights, dim, hookimpl, metric, testing
 from strobe.hookspecs import CATEGORY_OF_HOOK, AnalyzerSpecs
 from strobe.registration.registry import Plugin, Registry
-from strobe.testing import analyzers, check, conformance, families, renderers
+from strobe.testing import analyzers, check, conformance, families, renderers, state
 from strobe.testing.packages import Target, target
 
 # --- fixtures and run_analyzer -----------------------------------------------------------------------------------------------------------------
@@ -246,3 +246,12 @@ def test_the_module_of_unfit_plugins_is_not_left_behind() -> None:
     importlib.invalidate_caches()
     with pytest.raises(StrobeError):
         Registry.discover().analyzer("writes_through_numpy")
+
+
+def test_memory_that_others_have_freed_hides_nothing() -> None:
+    """A heap with a gigabyte to give: an allocation would come from there, and the process would not grow."""
+    rows = [bytearray(100_000) for _ in range(6000)]
+    last = bytearray(100_000)
+    del rows
+    assert 250e6 < state.peak_bytes(lambda: np.ones(300 * 2**20, np.uint8).sum()) < 500e6
+    assert last

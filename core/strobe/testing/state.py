@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import hashlib
 import os
@@ -120,12 +121,19 @@ def seed_everything(seed: int) -> None:
 
 def peak_bytes(call: Callable[[], object]) -> int:
     """Memory that a call takes at its peak, above what is there before: the resident set on Linux, elsewhere what Python and numpy allocate."""
-    gc.collect()  # what others left behind would go during the call, and hide what it takes
+    _give_back()
     if not _resettable():
         return _traced(call)
     before = _resident("VmRSS")
     call()
     return max(0, _resident("VmHWM") - before)
+
+
+def _give_back() -> None:
+    """Return to the system what others have freed: the call would take it from there, and seem to take nothing."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # glibc alone keeps so much, and has the call
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resettable() -> bool:
