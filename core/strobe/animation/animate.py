@@ -18,7 +18,7 @@ from ..errors import UsageError, did_you_mean
 from ..export.labels import Label, label_of, place_lines
 from ..export.pictures import PAPER, chosen, restyled
 from ..export.places import completed
-from ..export.sizes import Size, size_of
+from ..export.sizes import Size, check_columns, size_of
 from ..panels.cards import LIGHT, Card, Drawing, card_of, cards_of, resolve
 from ..panels.film import moved, only_the_cursor_moves
 from ..panels.moments import events_of
@@ -94,8 +94,7 @@ def write_report_animation(
     `ease` (linear or in-out), `hold` (seconds of the last frame), `loop` (times, 0 for ever). Memory: one frame, whatever their number.
     """
     groups = chosen(resolve(workspace, report, run), only)
-    if columns not in (1, 2):
-        raise UsageError(f"columns {columns!r}: write 1 or 2")
+    check_columns(columns)
     cursors = _cursors(workspace, run, cards_of(groups), cursor, over, values)
     film = Film(workspace, run, report.title, groups, cursors, over, theme, size_of(width, scale), columns, theme != PAPER)
     return _made(film, path, Pace(fps, ease, hold, loop), progress, processes)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..checkpoints import write_atomically
 from ..export.raster import sized
-from ..export.sheet import Block, Line, Page, Picture, Place, Sheet, Tile, laid_out, placed
+from ..export.sheet import Block, Line, Page, Picture, Place, Sheet, Tile, laid_out, page_parts, placed
 from ..export.sizes import Size, check_elements
 from .compose import Patch, Pixels, alone, around, magnified, over, packed, painted, png_of, within
 from .frames import GROUND, PAGE, PLAN, STILL, Panel, drawing_file, frame_file, read_json, together, write_json
@@ -168,15 +168,8 @@ class Painter:
         """All of a page as RGB."""
         from PIL import Image
 
-        svg, charts = [], 0
-        for part in page.parts:
-            if isinstance(part, Place):
-                charts += 1
-                svg.append(placed(part.picture, f"c{charts}-", part.x, part.y, part.factor))
-            else:
-                svg.append(part.svg if isinstance(part, Line) else part)
         ground = Image.new("RGB", (box[2], box[3]), self.plan["colours"]["page" if self.plan["framed"] else "card"])
-        return painted("".join(svg), box, self._scale, ground)
+        return painted("".join(page_parts(page)), box, self._scale, ground)
 
     def _same(self, page: Page) -> bool:
         """Whether everything stands where it does on the page of the first frame, and differs from it in nothing but lines and pictures."""

@@ -18,7 +18,7 @@ from .labels import Label, into_pdf, into_png, into_svg, label_of, place
 from .places import completed
 from .raster import POINTS, at_size, rastered, sized
 from .sheet import FONT, Block, Picture, Sheet, Tile, drawn
-from .sizes import Size, size_of
+from .sizes import Size, check_columns, size_of
 
 if TYPE_CHECKING:
     from ..panels.cards import Group
@@ -51,8 +51,7 @@ def write_report_picture(
     `scale`: picture elements of a PNG per pixel. Cost: one chart per panel.
     """
     size, groups = size_of(width, scale), chosen(resolve(workspace, report, run), only)
-    if columns not in (1, 2):
-        raise UsageError(f"columns {columns!r}: write 1 or 2")
+    check_columns(columns)
     cards = cards_of(groups)
     looking = completed(workspace, run, cards, cursor)
     blocks, done = [], 0

@@ -193,6 +193,11 @@ class _Canvas:
 def drawn(sheet: Sheet) -> Picture:
     """The page."""
     page = laid_out(sheet)
+    return Picture(document(page_parts(page), page.width, page.height), page.width, page.height)
+
+
+def page_parts(page: Page) -> list[str]:
+    """The parts of a page as SVG, each chart where it stands, its ids told from those of the others."""
     parts, charts = [], 0
     for part in page.parts:
         if isinstance(part, Place):
@@ -200,7 +205,7 @@ def drawn(sheet: Sheet) -> Picture:
             parts.append(placed(part.picture, f"c{charts}-", part.x, part.y, part.factor))
         else:
             parts.append(part.svg if isinstance(part, Line) else part)
-    return Picture(document(parts, page.width, page.height), page.width, page.height)
+    return parts
 
 
 def laid_out(sheet: Sheet) -> Page:

@@ -59,6 +59,12 @@ def _pixels(width: str | float | None) -> tuple[float | None, str]:
     return pixels, found[2]
 
 
+def check_columns(columns: int) -> None:
+    """Refuse a page of cards in other than one or two columns."""
+    if columns not in (1, 2):
+        raise UsageError(f"columns {columns!r}: write 1 or 2")
+
+
 def check_elements(width: float, height: float, scale: float) -> None:
     """Refuse a PNG that no viewer opens."""
     if max(width, height) * scale > MOST:
