@@ -409,14 +409,14 @@ def test_numbers_too_small_for_an_axis_have_exponents() -> None:
 
 
 def test_labels_of_parameters_tell_them_apart() -> None:
-    from strobe_renderers.line_over_steps import told_apart
+    from strobe_renderers.line_over_steps import parameter_labels
 
-    assert told_apart(["blocks.0.attn.W_O", "embed.W_E"]) == {"blocks.0.attn.W_O": "0.attn.W_O", "embed.W_E": "embed.W_E"}
-    assert told_apart(["linear1.weight", "linear2.weight", "linear1.bias"]) == {
+    assert parameter_labels(["blocks.0.attn.W_O", "embed.W_E"]) == {"blocks.0.attn.W_O": "0.attn.W_O", "embed.W_E": "embed.W_E"}
+    assert parameter_labels(["linear1.weight", "linear2.weight", "linear1.bias"]) == {
         "linear1.weight": "linear1",
         "linear2.weight": "linear2",
         "linear1.bias": "linear1.bias",
     }
     deep = [f"encoder.layers.{i}.self_attn.in_proj_weight" for i in range(3)]
-    assert len(set(told_apart(deep).values())) == 3
-    assert max(map(len, told_apart(deep).values())) <= 12
+    assert len(set(parameter_labels(deep).values())) == 3
+    assert max(map(len, parameter_labels(deep).values())) <= 12

@@ -7,6 +7,8 @@ import pandas as pd
 
 from strobe import Dim, Frame, Number, Renderer, charts, hookimpl
 
+from .shortened import without_middle, without_start
+
 
 class LineOverSteps(Renderer):
     """Draws any table that has steps: a number as lines over training, one line per value of a dimension.
@@ -46,11 +48,11 @@ class LineOverSteps(Renderer):
             return {names[0]: charts.Line("" if names[0] == "value" or names[0].isdigit() else names[0])}  # one layer's number says nothing
         tints = charts.categories()
         pale = {n: charts.Line("", charts.colour("faint"), width=0.75) for n in names[self.top :]}
-        labels = told_apart(names[: self.top])
+        labels = parameter_labels(names[: self.top])
         return pale | {n: charts.Line(labels[n], *tints[i % len(tints)]) for i, n in enumerate(names[: self.top])}
 
 
-def told_apart(names: list[str], room: int = 12) -> dict[str, str]:
+def parameter_labels(names: list[str], room: int = 12) -> dict[str, str]:
     """Labels of dotted names: the end of each that fits, `0.attn.W_O`, without torch's `.weight`; where two ends are the same, what comes after all
     that they share, cut in the middle."""
     whole = {name: name.removesuffix(".weight") for name in names}
@@ -59,19 +61,14 @@ def told_apart(names: list[str], room: int = 12) -> dict[str, str]:
     ends = [_end(text, room) for text in whole.values()]
     alike = {name: text.split(".") for (name, text), end in zip(whole.items(), ends, strict=True) if ends.count(end) > 1}
     shared = next((i for i, parts in enumerate(zip(*alike.values(), strict=False)) if len(set(parts)) > 1), 0)
-    cut = {name: _middle(".".join(parts[shared:]), room) for name, parts in alike.items()}
+    cut = {name: without_middle(".".join(parts[shared:]), room) for name, parts in alike.items()}
     return {name: cut.get(name, end) for name, end in zip(whole, ends, strict=True)}
-
-
-def _middle(name: str, room: int) -> str:
-    half = (room - 1) // 2
-    return name if len(name) <= room else f"{name[:half]}…{name[-half:]}"
 
 
 def _end(name: str, room: int) -> str:
     while len(name) > room and "." in name:
         name = name.partition(".")[2]
-    return name if len(name) <= room else f"…{name[-room + 1 :]}"
+    return without_start(name, room)
 
 
 def series_of(data: pd.DataFrame, value: str, by: list[str], dims: list[str]) -> pd.DataFrame:

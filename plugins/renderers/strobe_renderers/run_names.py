@@ -8,6 +8,8 @@ from itertools import combinations
 
 from strobe import Frame
 
+from .shortened import without_end, without_middle, without_start
+
 ROOM = 13
 """Characters of a direct label."""
 NEXT = re.compile(r", (?=\w+=)")
@@ -16,11 +18,11 @@ NEXT = re.compile(r", (?=\w+=)")
 def run_names(frame: Frame, room: int = ROOM) -> dict[str, str]:
     """Run -> its label, or the parameters in which it differs (`p 113, seed 3`), or its own name; each cut to `room` and unlike the others."""
     whole = _whole(frame)
-    for cut in (_end, _start, _middle):
+    for cut in (without_end, without_start, without_middle):
         short = {run: cut(name, room) for run, name in whole.items()}
         if len(set(short.values())) == len(set(whole.values())):
             return short
-    return {run: f"{i + 1} {_end(name, room - 3)}" for i, (run, name) in enumerate(whole.items())}
+    return {run: f"{i + 1} {without_end(name, room - 3)}" for i, (run, name) in enumerate(whole.items())}
 
 
 def _whole(frame: Frame) -> Mapping[str, str]:
@@ -41,16 +43,3 @@ def told_apart(varying: Mapping[str, str]) -> dict[str, str]:
         if len(set(told.values())) == len(told):
             return told
     return dict(varying)
-
-
-def _end(name: str, room: int) -> str:
-    return name if len(name) <= room else f"{name[: room - 1]}…"
-
-
-def _start(name: str, room: int) -> str:
-    return name if len(name) <= room else f"…{name[1 - room :]}"
-
-
-def _middle(name: str, room: int) -> str:
-    half = (room - 1) // 2
-    return name if len(name) <= room else f"{name[:half]}…{name[-half:]}"

@@ -10,6 +10,7 @@ import pandas as pd
 from strobe import Frame, Pick, Renderer, charts, hookimpl
 
 from .run_names import told_apart
+from .shortened import without_end
 
 DOORS = {
     **dict.fromkeys(("memorised", "turn", "generalised"), "loss_curves"),
@@ -59,7 +60,8 @@ class RunTable(Renderer):
             if pd.api.types.is_float_dtype(shown[column]) and not column.endswith("loss"):
                 shown[column] = shown[column].astype(float).round(0 if shown[column].abs().max() > 100 else 2)
         if "varying" in shown:
-            shown["varying"] = [_cut(said) for said in told_apart(dict(zip(shown["run"], shown["varying"].astype(str), strict=True))).values()]
+            told = told_apart(dict(zip(shown["run"], shown["varying"].astype(str), strict=True)))
+            shown["varying"] = [without_end(said, LONGEST) for said in told.values()]
         if "loop_closed" in shown:
             shown["loop_closed"] = ["–" if pd.isna(v) else "closed" if v else "open" for v in shown["loop_closed"]]
         odd = _oddest(frame.others.get("anomalies"))
@@ -67,10 +69,6 @@ class RunTable(Renderer):
         titles = {c: c.replace("_", " ") for c in kept} | {"odd": "out of line in", "loop_closed": "loop"}
         grid = charts.sorted_grid(shown, titles=titles, doors=doors, sort=self.sort, width=self.width)
         return charts.described(grid, "Table of runs with their dates, losses and key frequencies.")
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _door(run: str, column: str, value: object) -> str:
