@@ -4,7 +4,7 @@ import { Chip } from "./brush.js";
 import { HttpFrames } from "./frames.js";
 import { InlineFrames, unpacked } from "./inline.js";
 import { forPaper, listenToPrint } from "./print.js";
-import { store } from "./store.js";
+import { isWord, store } from "./store.js";
 import { listenToKeys, player, Strip, TimePanel, toggle } from "./time.js";
 import { Watch } from "./watch.js";
 import { element } from "./words.js";
@@ -80,14 +80,15 @@ function addressOf(other = {}) {
   return query;
 }
 
-// The address learns of the cursor when it pauses (to write it takes a browser longer than to move a chart), Python when it rests.
+// The address learns of a choice at once and of the cursor when it pauses (to write it takes a browser longer than to move a chart), Python when it rests.
 function tellPython(held) {
   let timer, writing;
   const write = () => history.replaceState(history.state, "", `?${addressOf()}${location.hash}`);
   const send = (origin, moved) => {
     if (!Object.keys(moved).length) return;
     clearTimeout(writing);
-    writing = setTimeout(write, PAUSE);
+    if (Object.keys(moved).some(isWord)) write();
+    else writing = setTimeout(write, PAUSE);
     clearTimeout(timer);
     if (player.playing) return;
     timer = setTimeout(() => held.setStateValue("cursor", { ...store.cursor, run: store.model.run }), SETTLE);
