@@ -274,13 +274,13 @@ def test_rate_and_time_left(store: JobStore) -> None:
     store.submit("tiny", prepared())
     meter = Meter(store, claimed(store))
     assert (store.all()[0].rate, store.all()[0].seconds_left) == (None, None)
-    meter.begin(10, 100)
+    meter.begin(10, 10_000)
     assert store.all()[0].rate is None
-    store._write("update jobs set began = began - 20")
-    meter(30, 100)
+    store._write("update jobs set began = began - 2000")
+    meter(2010, 10_000)
     job = store.all()[0]
-    assert job.rate == pytest.approx(1.0, rel=0.1), "20 more in 20 seconds"
-    assert job.seconds_left == pytest.approx(70, rel=0.1)
+    assert job.rate == pytest.approx(1.0, rel=0.1), "2000 more in 2000 seconds"
+    assert job.seconds_left == pytest.approx(7990, rel=0.1)
 
 
 # --- the file ------------------------------------------------------------------------------------------------------------------------------

@@ -12,26 +12,34 @@ from strobe.jobs.worker import Meter, main
 
 
 def do(store: JobStore, job: Job, meter: Meter) -> None:
-    """Count to `n`, `seconds` apart, from where an earlier attempt stopped. `fail_at`: raise there unless the file `mended` exists."""
+    """Count to `n` from where an earlier attempt stopped, a `paced` job only as far as the file `upto` says.
+
+    `fail_at`: raise there unless the file `mended` exists.
+    """
     n, folder = job.request["n"], Path(store.root)
-    kept = folder / f"{job.id}.kept"
-    start = int(kept.read_text()) if kept.exists() else 0
+    start = counted(folder, job)
     note(folder, job, f"start {start}")
     meter.begin(start, n)
     for k in range(start + 1, n + 1):
-        time.sleep(job.request.get("seconds", 0))
+        while job.request.get("paced") and k > allowed(folder):
+            time.sleep(0.01)
         if k == job.request.get("fail_at") and not (folder / "mended").exists():
             raise ValueError(f"cannot count to {k}")
         meter(k, n, f"counted {k}")
         note(folder, job, f"count {k}")
-        write(kept, str(k))
     print(f"counted to {n}")
 
 
-def write(file: Path, text: str) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, file)
+def counted(folder: Path, job: Job) -> int:
+    """How far earlier attempts have come: their notes are the only place where that is kept, so that a kill cannot fall between two."""
+    file = folder / "events"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return max([0, *(int(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{job.id} ") and " count " in line)])
+
+
+def allowed(folder: Path) -> int:
+    file = folder / "upto"
+    return int(file.read_text()) if file.exists() else 0
 
 
 def note(folder: Path, job: Job, text: str) -> None:
