@@ -16,9 +16,9 @@ import pytest
 
 from strobe import Workspace
 
-READY = "analyzing"
+READY, HELD = "analyzing", "held"
 ANALYZE = f"""
-import sys, torch
+import os, sys, time, torch
 torch.set_num_threads(1)
 from strobe import Workspace
 import strobe.analysis.engine
@@ -26,8 +26,16 @@ strobe.analysis.engine.CHUNK = 1  # more parts, more moments to be killed at
 ws = Workspace(sys.argv[1])
 for name in ("weight_norms", "neuron_frequency", "key_frequencies"):
     ws.registry.analyzer(name)
+replace = os.replace
+def and_wait(*places):
+    replace(*places)
+    if "part-" in str(places[1]):
+        print("{HELD}", flush=True)
+        time.sleep(3600)
+if sys.argv[3] == "{HELD}":
+    os.replace = and_wait
 print("{READY}", flush=True)
-ws.analyze("toy", sys.argv[3:], executor=sys.argv[2], workers=2)
+ws.analyze("toy", sys.argv[4:], executor=sys.argv[2], workers=2)
 """
 
 
@@ -35,11 +43,13 @@ def files(root: Path) -> dict[str, bytes]:
     return {str(f.relative_to(root)): f.read_bytes() for f in sorted((root / "results").rglob("*")) if f.is_file() and f.name != ".lock"}
 
 
-def analyze(root: Path, analyzers: list[str], executor: str = "local") -> subprocess.Popen[str]:
-    """A process that analyzes everything, at the moment when it begins; with a process group of its own, so that its workers die with it."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", ANALYZE, str(root), executor, *analyzers], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+def analyze(root: Path, analyzers: list[str], executor: str = "local", hold: str = "") -> subprocess.Popen[str]:
+    """A process that analyzes everything, at the moment when it begins; with a process group of its own, so that its workers die with it.
+
+    `hold=HELD`: it says so when it has written its first part, and waits to be killed.
+    """
+    call = [sys.executable, "-c", ANALYZE, str(root), executor, hold, *analyzers]
+    process = subprocess.Popen(call, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None
     assert process.stdout.readline().strip() == READY
     return process
@@ -91,11 +101,11 @@ def test_killed_at_random_moments_again_and_again(toy: Path, analyzers: list[str
 
 @pytest.mark.slow
 def test_killed_with_its_worker_processes(toy: Path, analyzers: list[str], undisturbed: tuple[dict[str, bytes], float]) -> None:
-    process = analyze(toy, analyzers, "processes")
-    deadline = time.monotonic() + 60
-    while not list((toy / "results").rglob("part-*.parquet")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert kill(process), "it was done before it could be killed"
+    process = analyze(toy, analyzers, "processes", HELD)
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == HELD
+    assert kill(process)
+    assert len(list((toy / "results").rglob("part-*.parquet"))) == 1
     intact(toy)
     assert Workspace(toy).analyze("toy", analyzers).ok
     assert files(toy) == undisturbed[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import subprocess
@@ -229,7 +230,10 @@ def test_kill_at_any_moment_and_go_on(tmp_path: Path, kills: int) -> None:
 def wait_for_training(folder: Path, process: subprocess.Popen[bytes]) -> None:
     """Until this process holds the run: what comes before is Python starting."""
     held_by_it = f"process {process.pid} "
-    while process.poll() is None and not any(f.read_text().startswith(held_by_it) for f in folder.glob("runs/*/.training")):
+    while process.poll() is None:
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            if any(f.read_text().startswith(held_by_it) for f in folder.glob("runs/*/.training")):
+                return
         time.sleep(0.01)
 
 
