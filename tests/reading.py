@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -12,33 +14,57 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import ConsoleMessage, Page, Request
+from playwright.sync_api import ConsoleMessage, Error, FloatRect, Locator, Page, Request, expect
 
 ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
 PATIENCE = 60_000
 """Milliseconds to wait for what takes a second on a machine that does nothing else; nothing is slower for it unless it fails."""
+expect.set_options(timeout=PATIENCE)
+SETTLED = """(step) => {
+  const ready = globalThis.strobe?.board?.settled && (step === null || strobe.store.cursor.step === step) && document.fonts.status !== "loading";
+  const layout = ready ? strobe.board.inSight.map(({ element }) => Object.values(element.getBoundingClientRect().toJSON())).join() : null;
+  const frames = ready && layout === globalThis.settledAs?.layout ? globalThis.settledAs.frames + 1 : 0;
+  globalThis.settledAs = frames < 3 ? { layout, frames } : null;
+  return frames === 3;
+}"""
+"""Everything in sight shows the whole of the store's place, and stands where it stood some frames ago: what a scroll brings into sight is noticed
+a frame later, and what is drawn above moves what is below."""
+
+
+def free_port() -> int:
+    """A port that nobody has, and that nobody is given who asks for any port: browsers and servers beside this one open hundreds a minute."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]) if Path("/proc/sys").exists() else 32768
+    draw = random.Random(os.urandom(8))  # tests seed the global one, each process alike
+    while True:
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("localhost", port := draw.randrange(10240, lowest)))
+            return port
 
 
 @contextmanager
 def serving(root: Path, cwd: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """The address of the app, running on a workspace until the end of the block."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     child = subprocess.Popen([sys.executable, "-c", START, str(root), str(port)], env={**os.environ, **(environment or {})}, cwd=cwd)
     try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2).close()
-                break
-            except OSError:
-                assert child.poll() is None, "the app ended"
-                time.sleep(0.2)
+        end = time.monotonic() + 2 * PATIENCE / 1000
+        while not answers(f"http://localhost:{port}/_stcore/health"):
+            assert child.poll() is None, "the app ended"
+            assert time.monotonic() < end, "the app did not answer"
+            time.sleep(0.1)
         yield f"http://localhost:{port}"
     finally:
         child.terminate()
-        child.wait(20)
+        child.wait(PATIENCE / 1000)
+
+
+def answers(address: str) -> bool:
+    try:
+        urllib.request.urlopen(address, timeout=10).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -95,11 +121,8 @@ class Reader:
         return self
 
     def settled(self, step: int | None = None) -> None:
-        """Everything in sight shows the cursor's step."""
-        wanted = f"strobe.store.cursor.step === {step} && " if step is not None else ""
-        ready = "Number(strobe.board.root.dataset.step) === strobe.store.cursor.step && !strobe.board.root.querySelector('[aria-busy=true]')"
-        seen = "strobe.board.inSight.length"  # before anything is in sight, all of it is settled
-        self.tab.wait_for_function(f"globalThis.strobe?.board && {seen} && {wanted}{ready}", timeout=PATIENCE)
+        """Everything in sight shows the cursor's place, at this step, and stays where it is."""
+        self.tab.wait_for_function(SETTLED, arg=step, timeout=PATIENCE)
 
     def at(self, name: str = "step") -> int:
         return int(self.tab.evaluate("name => strobe.store.cursor[name]", name))
@@ -115,11 +138,53 @@ class Reader:
 
     def click(self, card: int, x: float, y: float) -> None:
         """Click a card's chart at a share of its width and height."""
+        canvas, box = self.canvas(card)
+        canvas.click(position={"x": box["width"] * x, "y": box["height"] * y})
+
+    def canvas(self, card: int) -> tuple[Locator, FloatRect]:
+        """A card's chart, in sight, and where it has come to rest."""
         canvas = self.tab.locator(f"#card-{card} canvas").first
         canvas.scroll_into_view_if_needed()
+        self.settled()
         box = canvas.bounding_box()
         assert box is not None
-        canvas.click(position={"x": box["width"] * x, "y": box["height"] * y})
+        return canvas, box
+
+
+def still(page: Page) -> None:
+    """Wait until Streamlit has nothing left to run. See an effect of a click first: until its run begins, there is nothing to run either."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=PATIENCE)
+
+
+def chosen(page: Page, box: Locator, option: str) -> None:
+    """Choose in a list of Streamlit's: typing finds the option. A list that a late answer of the server has closed is opened again."""
+    for _ in range(12):
+        still(page)
+        try:
+            box.click(timeout=5000)
+            box.fill(option, timeout=5000)
+            return page.get_by_role("option", name=option, exact=True).first.click(timeout=5000)
+        except Error:
+            page.keyboard.press("Escape")
+    raise AssertionError(f"there is no option {option}")
+
+
+RUNS = """() => {
+  const app = document.querySelector("[data-testid=stApp]");
+  globalThis.runsOfPython = 0;
+  globalThis.runsSeen?.disconnect();
+  globalThis.runsSeen = new MutationObserver(() => app.dataset.testScriptState === "notRunning" && (globalThis.runsOfPython += 1));
+  globalThis.runsSeen.observe(app, { attributeFilter: ["data-test-script-state"] });
+}"""
+
+
+@contextmanager
+def python_runs(page: Page) -> Iterator[None]:
+    """What happens in the block has Python run once, a while later; on leaving it, that run has ended."""
+    still(page)
+    page.evaluate(RUNS)
+    yield
+    page.wait_for_function("globalThis.runsOfPython > 0", timeout=PATIENCE)
 
 
 def until(page: Page, condition: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
-from reading import ARGUMENTS, Reader, forget_what_was_there, watched
+from reading import ARGUMENTS, PATIENCE, Reader, forget_what_was_there, watched
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,9 @@ def browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def window(browser: Browser) -> Page:
     """One tab for a file: what the app consists of is loaded and compiled once, which takes longer than most tests."""
-    return browser.new_context().new_page()
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
+    return context.new_page()
 
 
 @pytest.fixture

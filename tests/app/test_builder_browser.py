@@ -13,8 +13,8 @@ from pathlib import Path
 import fake_install
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect
-from reading import PATIENCE, serving, until
+from playwright.sync_api import Browser, Page, expect
+from reading import PATIENCE, chosen, serving, still, until
 from small import small_workspace
 
 from strobe.reports.files import load, save
@@ -51,29 +51,15 @@ def page(browser: Browser) -> Iterator[Page]:
     """A tab that fails when a script of it fails."""
     problems: list[str] = []
     tab = browser.new_page(viewport={"width": 1920, "height": 1300})
+    tab.set_default_timeout(PATIENCE)
     tab.on("pageerror", lambda error: problems.append(str(error)))
     yield tab
     tab.close()
     assert problems == []
 
 
-def still(page: Page) -> None:
-    """Wait until Streamlit has nothing left to run. See an effect of a click first: until its run begins, there is nothing to run either."""
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=PATIENCE)
-
-
-def chosen(page: Page, label: str, option: str) -> None:
-    """Choose in a list: typing finds the option. A list that a late answer of the server has closed is opened again."""
-    box = page.get_by_role("combobox", name=label).first
-    for _ in range(6):
-        still(page)
-        box.click()
-        box.fill(option)
-        try:
-            return page.get_by_role("option", name=option, exact=True).first.click(timeout=3000)
-        except Error:
-            page.keyboard.press("Escape")
-    pytest.fail(f"{label} has no option {option}")
+def choose(page: Page, label: str, option: str) -> None:
+    chosen(page, page.get_by_role("combobox", name=label).first, option)
 
 
 def has(page: Page, *panels: str) -> None:
@@ -91,7 +77,10 @@ def has(page: Page, *panels: str) -> None:
 
 
 def yaml(page: Page) -> str:
-    return page.get_by_role("textbox", name="YAML").input_value()
+    """What the text area says, once it says anything: it is there before its text is."""
+    area = page.get_by_role("textbox", name="YAML")
+    expect(area).to_have_value(re.compile("title: "))
+    return area.input_value()
 
 
 def test_a_report_is_built_changed_undone_kept_and_drawn_the_same_by_the_command_line(page: Page, address: str, small, site: Path) -> None:
@@ -104,9 +93,9 @@ def test_a_report_is_built_changed_undone_kept_and_drawn_the_same_by_the_command
         ("phases", "phase_table"),
         ("activation_maps", "neuron_map"),
     ):
-        chosen(page, "Result", result)
+        choose(page, "Result", result)
         expect(page.locator(f".st-key-builder-renderer-{result}")).to_be_visible(timeout=PATIENCE)
-        chosen(page, "Drawn as", renderer)
+        choose(page, "Drawn as", renderer)
         page.get_by_role("button", name="Add the panel").click()
         expect(page.get_by_role("textbox", name="YAML")).to_have_value(re.compile(renderer), timeout=PATIENCE)
         still(page)

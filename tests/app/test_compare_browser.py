@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
-from reading import PATIENCE, serving
+from reading import PATIENCE, SETTLED, serving
 from sweep import sweep
 
 from strobe import Workspace
@@ -48,8 +48,8 @@ def address(twelve: Workspace) -> Iterator[str]:
 
 def settled(tab: Page, run: str, step: int) -> None:
     """Everything in sight shows this run and step."""
-    shows = "([run, step]) => globalThis.strobe?.store.model?.run === run && strobe.board.root.dataset.step === String(step)"
-    tab.wait_for_function(shows, arg=[run, step], timeout=PATIENCE)
+    tab.wait_for_function("run => globalThis.strobe?.store.model?.run === run", arg=run, timeout=PATIENCE)
+    tab.wait_for_function(SETTLED, arg=step, timeout=PATIENCE)
 
 
 def test_the_table_sorts_and_a_cell_opens_the_panel_behind_it(tab: Page, address: str) -> None:
@@ -85,6 +85,7 @@ def test_one_cursor_moves_runs_that_stand_side_by_side(tab: Page, address: str) 
     expect(tab.locator("#card-2 .as-of")).to_have_text("step 1,200 of p11-s1")
     canvas = tab.locator("#card-3 canvas").first
     canvas.scroll_into_view_if_needed()
+    settled(tab, "p7-s1", 1200)
     at = tab.evaluate("""() => { const { view } = strobe.board.panels[2], [left, top] = view.origin(), pad = view.padding();
       return { x: left + pad.left + view.scale("x")(700 - strobe.board.cards[2].clocks[""][0][1]), y: top + pad.top + 20 }; }""")
     canvas.click(position=at)

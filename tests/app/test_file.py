@@ -76,8 +76,7 @@ def page(tab: tuple[Page, list[str]]) -> Iterator[Page]:
 
 
 def settled(page: Page) -> None:
-    until(page, "strobe.board.panels.every(p => !p.near || p.element.getAttribute('aria-busy') !== 'true')")
-    page.evaluate("strobe.board.settling")
+    until(page, "strobe.board.settled")
 
 
 def picture(page: Page, card: int) -> str:

@@ -80,10 +80,7 @@ def rows(reader: Reader, card: int, dataset: str) -> list[dict]:
 
 def drag(reader: Reader, card: int, start: float, end: float) -> None:
     """Draw a rectangle over a card's chart between two shares of its width."""
-    canvas = reader.tab.locator(f"#card-{card} canvas").first
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    assert box is not None
+    _, box = reader.canvas(card)
     across = [box["x"] + box["width"] * share for share in (start, end)]
     reader.tab.mouse.move(across[0], box["y"] + box["height"] * 0.3)
     reader.tab.mouse.down()
@@ -136,6 +133,7 @@ def test_keys_and_buttons_stay_in_the_band(reader: Reader) -> None:
         visited.append(reader.at("neuron"))
     assert visited == [*members[1:], members[0]]
     band = reader.tab.locator(".band")
+    reader.settled(20)
     expect(band).to_contain_text(f"k {frequency}: 1 of {len(members)}")
     reader.tab.get_by_role("button", name="previous neuron of this band").click()
     reader.tab.wait_for_function("neuron => strobe.store.cursor.neuron === neuron", arg=members[-1], timeout=PATIENCE)

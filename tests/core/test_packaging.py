@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from importlib.metadata import EntryPoint, distribution
 from pathlib import Path
 
 import pytest
+from reading import free_port
 from small import small_workspace
 
 from strobe.reports.files import save
@@ -229,9 +229,7 @@ def test_the_app_runs_from_the_wheel(installed_wheel: Path, tmp_path: Path) -> N
     where = [installed_wheel / "python", "-c", "import strobe_app, strobe_renderers; print(strobe_app.__file__, strobe_renderers.__file__)"]
     homes = subprocess.run(where, capture_output=True, text=True, check=True, timeout=60, cwd=tmp_path).stdout.split()
     assert all(Path(home).is_relative_to(tmp_path) for home in homes)
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [installed_wheel / "strobe", "app", "--workspace", workspace.root, "--port", str(port), "--headless"]
     app = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     address = f"http://localhost:{port}"

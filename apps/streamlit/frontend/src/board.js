@@ -9,6 +9,7 @@ export class Board {
     this.root = root;
     this.frames = frames;
     this.direction = 1;
+    this.turn = 0; // how often the page was to be brought up to date
     this.large = []; // panels over the page
     this.watcher = new IntersectionObserver((entries) => this.seen(entries), { root: scroller(root), rootMargin: "400px" });
     this.stop = store.subscribe((origin, moved) => this.moved(origin, moved));
@@ -31,6 +32,7 @@ export class Board {
       return element("details", { className: "fold" }, element("summary", {}, `${section.title}: ${section.cards.length} charts`), cards);
     });
     this.root.replaceChildren(...sections);
+    this.looked = !this.panels.length; // whether the browser has said which of them are in sight
     for (const panel of this.panels) this.watcher.observe(panel.element);
     this.open(location.hash);
   }
@@ -68,6 +70,7 @@ export class Board {
   }
 
   seen(entries) {
+    this.looked = true;
     for (const entry of entries) this.panels.find((panel) => panel.element === entry.target).near = entry.isIntersecting;
     this.update();
   }
@@ -85,19 +88,27 @@ export class Board {
     return [...this.panels.filter((panel) => panel.near), ...this.large];
   }
 
+  // Whether everything in sight shows the whole of the reader's place: nothing is asked for, nothing is still being drawn.
+  get settled() {
+    return this.looked && this.shows === store.place;
+  }
+
   // Draw what is here; ask for what is missing, one question at a time, always for the latest place.
   update() {
-    this.settling = this.settle();
+    this.shows = null;
+    this.turn += 1;
+    this.settling = this.settle(this.turn);
     return this.settling;
   }
 
-  async settle() {
-    const { cursor } = store;
+  async settle(turn) {
+    const { cursor, place } = store;
     const panels = this.inSight;
     const drawn = Promise.all(panels.map((panel) => panel.update()));
     if (this.missing(panels).length) return this.ask();
     await drawn;
-    if (cursor !== store.cursor || panels.length !== this.inSight.length) return undefined;
+    if (turn !== this.turn) return undefined; // another one has begun since
+    this.shows = place;
     this.root.dataset.step = cursor.step; // everything in sight shows this step
     store.tell("settled", {});
     const cards = panels.filter((panel) => !panel.pin).map((panel) => panel.card);

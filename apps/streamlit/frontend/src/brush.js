@@ -70,8 +70,12 @@ function drag(panel, fields, down) {
     const far = Math.max(Math.abs(event.clientX - down.clientX), Math.abs(event.clientY - down.clientY)) >= LEAST;
     box.remove();
     if (!far) return;
-    chart.addEventListener("click", (click) => click.stopPropagation(), { capture: true, once: true }); // the end of a drag is no click
-    setTimeout(() => brushed(panel, fields, down, event));
+    const end = (click) => click.stopPropagation(); // the end of a drag is no click; the next one, after it, is
+    chart.addEventListener("click", end, { capture: true });
+    setTimeout(() => {
+      chart.removeEventListener("click", end, { capture: true });
+      brushed(panel, fields, down, event);
+    });
   };
   document.addEventListener("pointermove", moved);
   document.addEventListener("pointerup", up, { once: true });

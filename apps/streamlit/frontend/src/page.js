@@ -9,7 +9,7 @@ import { listenToKeys, player, Strip, TimePanel, toggle } from "./time.js";
 import { Watch } from "./watch.js";
 import { element } from "./words.js";
 
-const PAUSE = 200; // ms after which the address says where the reader is
+const PAUSE = 200; // ms between two moves of one that goes on
 const SETTLE = 600; // ms of rest after which Python learns where the reader is
 const GONE = 1000; // ms after which something that was unmounted is not coming back
 const mounts = new WeakMap();
@@ -55,11 +55,11 @@ function mountBoard(held, data) {
   const { stamp } = data.model;
   const [samePage, sameResults] = [held.page === page, held.stamp === stamp];
   Object.assign(held, { version: data.model.version, page, stamp });
-  if (samePage && sameResults) return; // a bookmark was added
+  if (samePage && sameResults) return void held.part.update(); // a bookmark was added
   if (samePage) return void held.part.refresh(new HttpFrames(store.model, changed));
   held.part?.close();
   const cards = element("div", { className: "sections" });
-  const strip = element("div", { className: "strip", hidden: true });
+  const strip = element("div", { className: "strip", hidden: store.timeInSight !== false });
   const chip = element("div", { className: "chip", hidden: true });
   held.root.replaceChildren(chip, cards, strip);
   held.part = store.board = new Board(cards, new HttpFrames(store.model, changed));
@@ -68,7 +68,7 @@ function mountBoard(held, data) {
   held.chip?.close();
   held.chip = new Chip(chip);
   held.leave ??= tellPython(held);
-  store.onTimeInSight = (inSight) => (strip.hidden = inSight);
+  store.onTimeInSight = () => (strip.hidden = store.timeInSight !== false);
   store.openRun = (run) => location.assign(`?${addressOf({ run })}`);
   globalThis.strobe = { store, player, toggle, board: held.part, watch: held.watch }; // for the console, and for tests
 }
@@ -80,15 +80,18 @@ function addressOf(other = {}) {
   return query;
 }
 
-// The address learns of a choice at once and of the cursor when it pauses (to write it takes a browser longer than to move a chart), Python when it rests.
+// The address learns of a move at once, before somebody can reload the page, but of moves in a row when they pause (to write it takes a browser longer
+// than to move a chart). Python learns of the cursor when it rests.
 function tellPython(held) {
-  let timer, writing;
+  let timer, writing, last = -Infinity;
   const write = () => history.replaceState(history.state, "", `?${addressOf()}${location.hash}`);
   const send = (origin, moved) => {
     if (!Object.keys(moved).length) return;
     clearTimeout(writing);
+    const alone = performance.now() - last > PAUSE;
+    last = performance.now();
     if (Object.keys(moved).some(isWord)) write();
-    else writing = setTimeout(write, PAUSE);
+    else writing = setTimeout(write, alone ? 0 : PAUSE);
     clearTimeout(timer);
     if (player.playing) return;
     timer = setTimeout(() => held.setStateValue("cursor", { ...store.cursor, run: store.model.run }), SETTLE);
@@ -107,11 +110,15 @@ function mountTime(held) {
   const save = (bookmark) => held.setTriggerValue("bookmark", { save: bookmark, run: store.model.run });
   const remove = (name) => held.setTriggerValue("bookmark", { remove: name, run: store.model.run });
   held.part = new TimePanel(held.root, { save, remove });
-  const watcher = new IntersectionObserver((entries) => store.onTimeInSight?.(entries.at(-1).isIntersecting));
+  const seen = (inSight) => {
+    store.timeInSight = inSight; // the board may be mounted later than this is known
+    store.onTimeInSight?.();
+  };
+  const watcher = new IntersectionObserver((entries) => seen(entries.at(-1).isIntersecting));
   watcher.observe(held.root);
   held.leave = () => {
     watcher.disconnect();
-    store.onTimeInSight?.(false);
+    seen(false);
   };
 }
 

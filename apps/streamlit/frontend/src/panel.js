@@ -85,6 +85,7 @@ export class Panel {
     if (!this.near) return Promise.resolve();
     const shot = this.board.frames.get(this.card, this.cursor);
     if (!shot) {
+      this.wanted = null; // what is still being drawn is of another place by now
       this.wait(true);
       return Promise.resolve();
     }

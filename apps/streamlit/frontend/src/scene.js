@@ -119,7 +119,8 @@ export class Scene {
       const colour = this.colourOf(layer);
       return { layer, rows: (this.datasets[layer.data] ?? []).map((row) => ({ row, place: at(row), colour: colour(row) })) };
     });
-    this.paintSoon();
+    cancelAnimationFrame(this.frame);
+    this.paint(); // at once: what is said to show a place shows it
   }
 
   colourOf(layer) {
@@ -150,6 +151,7 @@ export class Scene {
 
   paint() {
     const { pen } = this;
+    this.frame = null;
     pen.clearRect(0, 0, this.width, this.height + LEGEND);
     this.dots = [];
     this.box();

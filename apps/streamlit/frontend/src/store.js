@@ -17,6 +17,11 @@ class Store {
     return () => this.listeners.delete(listener);
   }
 
+  // The page and the cursor in words: equal where a reader sees the same.
+  get place() {
+    return `${this.model.version ?? ""} ${JSON.stringify(Object.entries(this.cursor).sort())}`;
+  }
+
   // A new page, or the same one with newer results. The reader's place is kept as far as it exists; what does not exist is said.
   load(model) {
     if (this.model?.version === model.version) return;

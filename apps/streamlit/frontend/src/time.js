@@ -106,13 +106,14 @@ export class TimePanel {
     this.root = root;
     this.save = save;
     this.remove = remove;
+    this.filled = new Map(); // a part of the panel -> what it was made of
     this.stop = store.subscribe((origin) => this.changed(origin));
     this.build();
   }
 
   changed(origin) {
     if (origin === "settled") return void this.showBand();
-    if (origin === "model") this.build();
+    if (origin === "model") this.renew();
     else this.show(origin === "pins");
   }
 
@@ -120,20 +121,22 @@ export class TimePanel {
     this.stop();
   }
 
+  // Made once: whoever drags the slider or types a name goes on doing so when there are newer results.
   build() {
-    const { steps, events } = store.model;
     this.at = element("output", { className: "at", id: "at" });
     this.play = button("▶", "play", () => toggle(), "play");
     this.play.id = "play";
-    this.slider = element("input", { id: "step", type: "range", min: 0, max: steps.length - 1, step: 1, className: "step", "aria-label": "step" });
+    this.of = element("span", { className: "of" });
+    this.slider = element("input", { id: "step", type: "range", min: 0, step: 1, className: "step", "aria-label": "step" });
     this.slider.addEventListener("input", () => store.set({ step: store.model.steps[Number(this.slider.value)] }, "slider"));
     this.ticks = element("div", { className: "ticks", "aria-hidden": "true" });
     this.metrics = element("dl", { className: "metrics" });
     this.notes = element("div", { className: "notes", role: "status" });
     this.places = element("div", { className: "places" });
-    this.band = element("div", { className: "band", hidden: true });
-    this.marks = element("div", {});
+    this.band = this.makeBand();
+    this.happened = element("div", {});
     this.pinned = element("div", {});
+    this.kept = element("ul", {});
     const typed = element("input", { type: "number", className: "typed", "aria-label": "go to step", placeholder: "go to step" });
     typed.addEventListener("change", () => {
       if (typed.value !== "") store.set({ step: Number(typed.value) }, "typed");
@@ -144,7 +147,7 @@ export class TimePanel {
     const loop = element("input", { type: "checkbox", checked: player.loop, on: { change: (event) => (player.loop = event.target.checked) } });
     this.root.replaceChildren(
       element("h2", {}, "Step"),
-      element("div", { className: "now" }, this.at, element("span", { className: "of" }, `of ${number(steps.at(-1))}`), this.play),
+      element("div", { className: "now" }, this.at, this.of, this.play),
       element("div", { className: "track" }, this.ticks, this.slider),
       element("div", { className: "pace" }, typed, speed, element("label", {}, loop, "loop")),
       element("p", { className: "hint" }, "← → one checkpoint, shift ten; space plays"),
@@ -153,16 +156,33 @@ export class TimePanel {
       this.metrics,
       this.places,
       this.band,
-      ...(events.length ? [element("h2", {}, "Events"), this.events(events)] : []),
+      this.happened,
       this.pinned,
-      this.marks,
+      this.save ? element("div", {}, element("h2", {}, "Bookmarks"), this.kept, this.form()) : "",
     );
+    this.renew();
+  }
+
+  // Another page, or newer results.
+  renew() {
+    const { steps } = store.model;
+    this.slider.max = steps.length - 1;
+    this.of.textContent = `of ${number(steps.at(-1))}`;
     this.show(true);
   }
 
+  // Elements are made anew only where what they are made of is different: somebody may be about to press one.
+  fill(part, from, make) {
+    const key = JSON.stringify(from);
+    if (this.filled.get(part) === key) return;
+    this.filled.set(part, key);
+    part.replaceChildren(...make());
+  }
+
   events(events) {
+    if (!events.length) return [];
     const items = events.map(({ event, step }) => this.jump(step, event, "go to the nearest checkpoint", () => store.set({ step }, "event")));
-    return element("ul", { className: "events", id: "events" }, ...items);
+    return [element("h2", {}, "Events"), element("ul", { className: "events", id: "events" }, ...items)];
   }
 
   jump(step, label, title, click, ...more) {
@@ -187,33 +207,44 @@ export class TimePanel {
     this.showBand();
   }
 
+  makeBand() {
+    this.before = button("‹", "previous neuron of this band", () => moveInBand(-1));
+    this.only = button("", "show only this band in atlas and tables", () => selectFrequencies([this.frequency], store.board), "quiet");
+    this.after = button("›", "next neuron of this band", () => moveInBand(1));
+    return element("div", { className: "band", hidden: true }, element("span", {}, "Its band"), this.before, this.only, this.after);
+  }
+
   // The band of the neuron: which frequency leads it at this step, and the way to the others of the same.
   showBand() {
     const known = store.board && "neuron" in store.cursor ? bandsHere(store.board) : null;
-    const frequency = known?.of.get(store.cursor.neuron);
+    if (!known && store.board?.settled === false) return; // its rows are on their way: nothing jumps meanwhile
     this.band.hidden = !known;
     if (!known) return;
-    const neurons = known.members.get(frequency) ?? [];
-    const words = frequency === undefined ? "no frequency leads it" : `k ${frequency}: ${neurons.indexOf(store.cursor.neuron) + 1} of ${neurons.length}`;
-    const only = button(words, "show only this band in atlas and tables", () => selectFrequencies([frequency], store.board), "quiet");
-    only.disabled = frequency === undefined;
-    const step = (label, title, places) => Object.assign(button(label, title, () => moveInBand(places)), { disabled: neurons.length < 2 });
-    this.band.replaceChildren(element("span", {}, "Its band"), step("‹", "previous neuron of this band", -1), only, step("›", "next neuron of this band", 1));
+    this.frequency = known.of.get(store.cursor.neuron);
+    const neurons = known.members.get(this.frequency) ?? [];
+    this.only.textContent = this.frequency === undefined ? "no frequency leads it" : `k ${this.frequency}: ${neurons.indexOf(store.cursor.neuron) + 1} of ${neurons.length}`;
+    this.only.disabled = this.frequency === undefined;
+    this.before.disabled = this.after.disabled = neurons.length < 2;
   }
 
   rebuild() {
-    const { model } = store;
-    const ticks = [...model.events.map((e) => [e.step, e.event, "event"]), ...model.bookmarks.map((b) => [b.cursor.step, b.name, "bookmark"])];
-    this.ticks.replaceChildren(
-      ...ticks.map(([step, title, className]) => {
-        const tick = element("i", { title, className });
-        tick.style.left = `${100 * share(model.steps, step)}%`;
-        return tick;
-      }),
-    );
-    this.places.replaceChildren(...Object.entries(model.choices).filter(([, values]) => values.length > 1).map(([name, values]) => this.place(name, values)), this.probes());
-    this.pinned.replaceChildren(...this.pins());
-    this.marks.replaceChildren(...this.bookmarks());
+    const { run, steps, events, bookmarks, choices, probes, version, address } = store.model;
+    this.fill(this.happened, events, () => this.events(events));
+    this.fill(this.ticks, [steps, events, bookmarks], () => this.marked(steps, events, bookmarks));
+    const chosen = Object.entries(choices).filter(([, values]) => values.length > 1);
+    this.fill(this.places, [run, choices, probes], () => [...chosen.map(([name, values]) => this.place(name, values)), this.probes()]);
+    this.fill(this.pinned, [version, store.pins], () => this.pins());
+    this.fill(this.kept, [address, choices, bookmarks], () => bookmarks.map((bookmark) => this.bookmark(bookmark)));
+  }
+
+  // Events and bookmarks as ticks at the slider.
+  marked(steps, events, bookmarks) {
+    const ticks = [...events.map((e) => [e.step, e.event, "event"]), ...bookmarks.map((b) => [b.cursor.step, b.name, "bookmark"])];
+    return ticks.map(([step, title, className]) => {
+      const tick = element("i", { title, className });
+      tick.style.left = `${100 * share(steps, step)}%`;
+      return tick;
+    });
   }
 
   // Which inputs the results are of, where some were computed on more than one probe.
@@ -245,8 +276,8 @@ export class TimePanel {
     const set = ["A", "B"].map((name) => button(`Pin ${name}`, `keep this place as ${name}`, () => store.pin(name)));
     const jumps = held.map(([name, { run, ...cursor }]) => this.jump(cursor.step, `${name}${where(cursor)}`, "go there", () => store.set(cursor, "pin")));
     const compare =
-      held.length === 2 && store.board
-        ? [element("select", { className: "compare", "aria-label": "compare A and B in", on: { change: (e) => this.compare(e.target) } }, element("option", { value: "", textContent: "Compare A and B in …" }), ...store.board.cards.map((card) => element("option", { value: card.number, textContent: card.title })))]
+      held.length === 2
+        ? [element("select", { className: "compare", "aria-label": "compare A and B in", on: { change: (e) => this.compare(e.target) } }, element("option", { value: "", textContent: "Compare A and B in …" }), ...store.model.sections.flatMap((section) => section.cards).map((card) => element("option", { value: card.number, textContent: card.title })))]
         : [];
     const list = held.length ? [element("ul", {}, ...jumps), recorded(), ...compare, button("Unpin", "let go of A and B", () => store.unpin(), "quiet")] : [];
     return [element("h2", {}, "Side by side"), element("div", { className: "row" }, ...set), ...list];
@@ -258,15 +289,14 @@ export class TimePanel {
     if (card) store.board.compare(card);
   }
 
-  bookmarks() {
-    const { bookmarks } = store.model;
-    if (!this.save) return [];
-    const items = bookmarks.map((bookmark) => {
-      const text = `${bookmark.name}${bookmark.note ? `: ${bookmark.note}` : ""}`;
-      const remove = button("✕", `remove bookmark ${bookmark.name}`, () => this.remove(bookmark.name), "quiet");
-      const link = element("a", { href: address(bookmark.cursor), title: "address of this bookmark", textContent: "link", className: "link" });
-      return this.jump(bookmark.cursor.step, text, where(bookmark.cursor), () => store.set(bookmark.cursor, "bookmark"), link, remove);
-    });
+  bookmark(bookmark) {
+    const text = `${bookmark.name}${bookmark.note ? `: ${bookmark.note}` : ""}`;
+    const remove = button("✕", `remove bookmark ${bookmark.name}`, () => this.remove(bookmark.name), "quiet");
+    const link = element("a", { href: address(bookmark.cursor), title: "address of this bookmark", textContent: "link", className: "link" });
+    return this.jump(bookmark.cursor.step, text, where(bookmark.cursor), () => store.set(bookmark.cursor, "bookmark"), link, remove);
+  }
+
+  form() {
     const name = element("input", { type: "text", placeholder: "name", "aria-label": "bookmark name", maxLength: 80, required: true });
     const note = element("input", { type: "text", placeholder: "note", "aria-label": "bookmark note", maxLength: 500 });
     const form = element("form", { className: "bookmark" }, name, note, element("button", { type: "submit", textContent: "Bookmark this place" }));
@@ -277,7 +307,7 @@ export class TimePanel {
       this.save({ name: name.value.trim(), note: note.value.trim(), cursor: place });
       name.value = note.value = "";
     });
-    return [element("h2", {}, "Bookmarks"), element("ul", {}, ...items), form];
+    return form;
   }
 }
 
