@@ -14,7 +14,8 @@ TYPES = ("previous token", "duplicate token", "induction", "operand a", "operand
 """In the order of the groups; the first that fits is a head's type."""
 MARKS = {"previous token": "←", "duplicate token": "=", "induction": "↻", "operand a": "a", "operand b": "b", "both operands": "ab"}
 PATTERNS = {"previous_token": "previous token", "duplicate_token": "duplicate token", "induction": "induction"}
-TILE, ROW = 190, 76
+TILE, ROW, TITLE = 190, 76, 20
+"""px from one tile to the next, and what a row has above its tiles."""
 Head = tuple[int, int]
 """Layer and head."""
 
@@ -42,12 +43,12 @@ class HeadBadges(Renderer):
         heads = self._heads(frame)
         if not len(heads):
             return charts.note("No attention of any head at this step.")
-        tiles, groups = self._placed(heads)
+        tiles, titles = self._placed(heads)
         keys = charts.frequency_colours(frame.others.get("key_frequencies"))
         tiles["group"] = [keys.group(int(k)) if pd.notna(k) else charts.OTHER for k in tiles["frequency"]]
         width = TILE * self.columns - 12
-        layers = [*_frames(tiles), *_words(tiles, keys), _titles(groups)]
-        drawn = charts.layers(*layers, width=width, height=ROW, independent=["color"])
+        layers = [*_frames(tiles), *_words(tiles, keys), _titles(titles)]
+        drawn = charts.layers(*layers, width=width, height=-(-len(heads) // self.columns) * (TITLE + ROW) - 12, independent=["color"])
         return charts.described(
             drawn, "The heads grouped by what they do, each with the share of its attention per operand and the frequency it follows."
         )
@@ -87,19 +88,20 @@ class HeadBadges(Renderer):
         return "both operands" if a + b >= self.operand_from else "mixed"
 
     def _placed(self, heads: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-        """Tiles with x and y, and the titles of the groups; the picture grows with them."""
-        tiles, groups, y = [], [], 0
-        several = heads["layer"].nunique() > 1
-        for kind in TYPES:
-            mine = heads[heads["type"] == kind].sort_values(["layer", "head"])
-            if not len(mine):
-                continue
-            groups.append({"text": f"{kind}: {len(mine)}", "y": y + 8})
-            for i, row in enumerate(mine.to_dict("records")):
-                x, top = (i % self.columns) * TILE, y + 18 + (i // self.columns) * ROW
-                tiles.append({**row, **_texts(row, several=several), "x": x, "x2": x + TILE - 12, "y": top, "y2": top + ROW - 12})
-            y += 18 + -(-len(mine) // self.columns) * ROW + 8
-        return pd.DataFrame(tiles), groups
+        """Tiles with x and y, type after type, and titles above the first tile of each type and of each row.
+
+        The types flow on in the same rows, so that the picture is as tall at every step, whatever the heads have become.
+        """
+        heads = heads.assign(order=heads["type"].map(TYPES.index)).sort_values(["order", "layer", "head"], ignore_index=True)
+        several, sizes = heads["layer"].nunique() > 1, heads["type"].value_counts()
+        tiles, titles, before = [], [], ""
+        for i, row in enumerate(heads.to_dict("records")):
+            x, top, kind = (i % self.columns) * TILE, (i // self.columns) * (TITLE + ROW) + TITLE, row["type"]
+            if kind != before or i % self.columns == 0:
+                titles.append({"text": kind if kind == before else f"{kind}: {sizes[kind]}", "x": x, "y": top - 9})
+            tiles.append({**row, **_texts(row, several=several), "x": x, "x2": x + TILE - 12, "y": top, "y2": top + ROW - 12})
+            before = kind
+        return pd.DataFrame(tiles), titles
 
 
 def _by_head(table: pd.DataFrame | None, step: int) -> dict[Head, list[dict[Any, Any]]]:
@@ -151,9 +153,9 @@ def _words(tiles: pd.DataFrame, keys: charts.FrequencyColours) -> list[alt.Chart
     return [*lines, badge.encode(x=_pixels(alt.X, "x"), y=_pixels(alt.Y, "y"), text=alt.Text("follows:N"), color=tint)]
 
 
-def _titles(groups: list[dict[str, Any]]) -> alt.Chart:
-    mark = alt.Chart(charts.dataset("types", groups)).mark_text(align="left", baseline="middle", fontWeight=600, color=charts.colour("ink"))
-    return mark.encode(x=alt.XValue(0), y=_pixels(alt.Y, "y"), text=alt.Text("text:N"))
+def _titles(titles: list[dict[str, Any]]) -> alt.Chart:
+    mark = alt.Chart(charts.dataset("types", titles)).mark_text(align="left", baseline="middle", fontWeight=600, color=charts.colour("ink"))
+    return mark.encode(x=_pixels(alt.X, "x"), y=_pixels(alt.Y, "y"), text=alt.Text("text:N"))
 
 
 def _pixels(encoding: Any, field: str) -> Any:
