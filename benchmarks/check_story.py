@@ -172,6 +172,7 @@ def _hidden_progress(t: Tables) -> Iterator[Check]:
     yield Check(8, "velocity 5000 to 5500", lambda: t.velocity(5500), 0.0172, 0.00005)
     yield Check(8, "burst at the turn", lambda: t["events"].query("event == 'velocity burst'")["upper"].iloc[0], 5500)
     yield Check(8, "steepest fall of the train loss", t.steepest_train_fall, (4900, 5100))
+    yield Check(8, "middle of it, as an event", lambda: t.event("steepest fall", "at_step", "train_loss"), 5000, 50)
 
 
 def _the_turn(t: Tables) -> Iterator[Check]:
@@ -239,6 +240,9 @@ def _the_death_of_54(t: Tables) -> Iterator[Check]:
     yield Check(15, "share of W_E at 22000", lambda: t.share(54, 22000), 0.010, 0.0005)
     yield Check(15, "its neurons at 0.7, step 20500", lambda: t.committed(20500, 0.7, 54), 76)
     yield Check(15, "its neurons at 0.85, step 20500", lambda: t.committed(20500, 0.85, 54), 37)
+    lost = lambda column: t.one("cohort_norms", column, frequency=54, step=22000)  # noqa: E731
+    yield Check(15, "neurons whose norm is followed", lambda: lost("members"), 76)
+    yield Check(15, "share of it that they lose", lambda: -lost("change"), 0.90, 0.005)
     yield Check(15, "dormant at 22000", lambda: t.one("dormant_neurons", "dormant", split="all", step=22000), 77)
     yield Check(15, "velocity of the burst", lambda: t.event("velocity burst", "value"), 0.0044, 0.00005)
     yield Check(15, "times the interval before", lambda: t.velocity(22000) / t.velocity(20500), 2.7, 0.05)
@@ -261,6 +265,8 @@ def kept(t: Tables) -> Iterator[tuple[str, pd.DataFrame]]:
     maps = t["attention_maps"]
     yield "attention_maps", maps.assign(map=[np.asarray(m, float).mean(keepdims=True).ravel() for m in maps["map"]])
     yield "dormant_neurons", t["dormant_neurons"].drop(columns=["scores", "utility"])
+    norms = t["neuron_norms"]
+    yield "neuron_norms", norms.assign(norms=[np.asarray(n, np.float16) for n in norms["norms"]])
     sizes = t["effective_dimensionality"]
     yield "effective_dimensionality", sizes[sizes["head"].isna() & sizes["parameter"].str.contains("mlp")]
     geometry = t["representation_geometry"]

@@ -23,6 +23,7 @@ COLUMNS = {
     "key_frequencies": ["set", "frequencies"],
     "effective_dimensionality": ["parameter", "head", "step", "participation_ratio_sigma"],
     "parameter_trajectory": ["group", "step", "component", "coordinate"],
+    "loss_slope": ["signal", "step", "slope", "lower", "upper"],
 }  # fmt: skip
 
 
@@ -110,6 +111,14 @@ def test_the_steepest_fall_is_after_memorising_and_per_step():
     spectra = [("blocks.0.mlp.W_in", None, step, size) for step, size in sizes]
     assert rows(effective_dimensionality=spectra, phases=[MEMORISED])[-1] == ("steepest fall", "PR of blocks.0.mlp.W_in", 90, 30, 90)
     assert rows(effective_dimensionality=[(n.replace("W_in", "W_Q"), *rest) for n, *rest in spectra]) == []
+
+
+def test_the_second_fall_of_the_train_loss_is_after_the_peak_of_the_test_loss():
+    slopes = [("train_loss", 10, -9.0, 5, 15), ("train_loss", 40, -0.2, 35, 45), ("train_loss", 50, -0.1, 45, 55), ("test_loss", 50, -3.0, 45, 55)]
+    peak = ("test_loss", "peak", 30, 30.0, 20, 40, 9.0, None)
+    assert rows(loss_slope=slopes, phases=[peak])[-1] == ("steepest fall", "train_loss", 40, 35, 45)
+    assert rows(loss_slope=slopes) == []
+    assert len(rows(loss_slope=[("train_loss", 40, 0.1, 35, 45)], phases=[peak])) == 1
 
 
 def test_turning_points_of_the_trajectory():

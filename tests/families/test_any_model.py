@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,76 @@ def test_the_folders_of_trainers_shards_halves_and_tied_weights(tmp_path: Path) 
     assert torch.equal(run.weights(500)["h.0.mlp.c_fc.weight"], theirs["h.0.mlp.c_fc.weight"].float())
     assert workspace.import_run(tmp_path / "sharded").steps == (500, 1000)
     assert workspace.import_run(tmp_path / "gpt2" / "checkpoint-500", name="one").steps == (500,)
+
+
+HISTORY = [
+    {"epoch": 0.5, "grad_norm": 2.5, "learning_rate": 5e-05, "loss": 3.25, "step": 250},
+    {"epoch": 1.0, "grad_norm": float("nan"), "learning_rate": 4e-05, "loss": 2.5, "step": 500},
+    {"epoch": 1.0, "eval_loss": 2.75, "eval_f1": 0.5, "eval_runtime": 1.2, "eval_samples_per_second": 9.0, "step": 500},
+]
+LATER = [{"epoch": 2.0, "learning_rate": 3e-05, "loss": 1.5, "step": 1000}, {"eval_loss": 2.0, "eval_accuracy": 0.75, "epoch": 2.0, "step": 1000}]
+SUMMARY = {"epoch": 2.0, "step": 1000, "total_flos": 1e12, "train_loss": 2.4, "train_runtime": 60.0, "train_steps_per_second": 16.0}
+
+
+def trainer_output(folder: Path, *, shards: bool = False) -> Path:
+    """As the Hugging Face Trainer leaves it: a folder per checkpoint with the history until then."""
+    for step, history in ((500, HISTORY), (1000, HISTORY + LATER)):
+        own = folder / f"checkpoint-{step}"
+        own.mkdir(parents=True)
+        tensors = {"wte.weight": torch.full((6, 4), step / 500), "ln_f.bias": torch.ones(4)}
+        parts = [{name: tensor} for name, tensor in tensors.items()] if shards else [tensors]
+        for i, part in enumerate(parts, 1):
+            save_file(part, own / ("model.safetensors" if not shards else f"model-{i:05d}-of-00002.safetensors"))
+        if shards:
+            names = {name: f"model-{i:05d}-of-00002.safetensors" for i, name in enumerate(tensors, 1)}
+            (own / "model.safetensors.index.json").write_text(json.dumps({"metadata": {"total_size": 112}, "weight_map": names}))
+        torch.save({}, own / "optimizer.pt")
+        (own / "trainer_state.json").write_text(json.dumps({"global_step": step, "log_history": history}))
+    return folder
+
+
+def test_a_trainers_history_becomes_metrics_without_a_forward(tmp_path: Path) -> None:
+    folder = trainer_output(tmp_path / "out")
+    workspace = Workspace(tmp_path / "ws")
+    metrics = workspace.import_run(folder, name="run").metrics
+    assert metrics["step"].tolist() == [250, 500, 1000]
+    assert metrics["train_loss"].tolist() == [3.25, 2.5, 1.5]  # not the mean over all of training
+    assert metrics["test_loss"].tolist()[1:] == [2.75, 2.0]
+    assert metrics["test_accuracy"].tolist()[2] == 0.75
+    assert metrics["lr"].tolist() == [5e-05, 4e-05, 3e-05]
+    assert (metrics["grad_norm"][0], np.isnan(metrics["grad_norm"][1]), metrics["eval_f1"][1]) == (2.5, True, 0.5)
+    assert not [c for c in metrics if "runtime" in c or "per_second" in c or "flos" in c]
+    assert drawn_series(workspace, "run") == {"train", "test"}
+    (folder / "trainer_state.json").write_text(json.dumps({"log_history": [*HISTORY, *LATER, SUMMARY, {"loss": 1.25, "step": 1200}]}))
+    assert workspace.import_run(folder, name="whole").metrics["train_loss"].tolist() == [3.25, 2.5, 1.5, 1.25]
+    csv = tmp_path / "mine.csv"
+    csv.write_text("step,train_loss\n500,9.0\n")
+    assert workspace.import_run(folder, name="both", metrics=csv).metrics["train_loss"].tolist() == [3.25, 9.0, 1.5, 1.25]
+
+
+def drawn_series(workspace: Workspace, run: str) -> set[str]:
+    return {row["series"] for row in workspace.view("loss_curves", run).chart.to_dict()["datasets"]["lines"]}
+
+
+def test_shards_are_those_of_the_index_and_all_of_them(tmp_path: Path) -> None:
+    folder = trainer_output(tmp_path / "out", shards=True)
+    save_file({"stray": torch.ones(1)}, folder / "checkpoint-500" / "model-00003-of-00003.safetensors")
+    workspace = Workspace(tmp_path / "ws")
+    run = workspace.import_run(folder)
+    assert (list(run.family.parameters()), run.weights(1000)["wte.weight"][0, 0].item()) == (["wte.weight", "ln_f.bias"], 2.0)
+    (folder / "checkpoint-1000" / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(StrobeError, match=r"checkpoint-1000 holds model without model-00002-of-00002.safetensors: the checkpoint is not whole"):
+        workspace.import_run(folder, name="again")
+    (folder / "checkpoint-1000" / "model.safetensors.index.json").unlink()
+    with pytest.raises(StrobeError, match=r"1 of 2 shards"):
+        workspace.import_run(folder, name="again")
+
+
+def test_a_state_that_is_no_trainers_says_which_file(tmp_path: Path) -> None:
+    folder = trainer_output(tmp_path / "out")
+    (folder / "checkpoint-1000" / "trainer_state.json").write_text('{"log_history": {"loss": 1}}')
+    with pytest.raises(StrobeError, match=r"checkpoint-1000.trainer_state.json has no list `log_history`"):
+        Workspace(tmp_path / "ws").import_run(folder)
 
 
 def test_several_models_in_one_file_keep_their_keys(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from strobe import Frame, Renderer
+from strobe import Frame, Renderer, Results
 from strobe.renderer import bind
 from strobe.schema import Column, TableSchema
+from strobe_analyzers.neuron_timeline import NeuronTimeline
 
 STEPS = (0, 100, 500, 2000, 3000)
 
@@ -28,7 +29,9 @@ def tables(p: int, *, neurons: int = 32, heads: int = 4) -> dict[str, pd.DataFra
         "metrics": _metrics(),
         "phases": _phases(),
         "dominant_frequencies": pd.DataFrame([row for s in STEPS for row in _spectrum(s, n_k, rng, heads)]),
-        "neuron_frequency": pd.DataFrame([_neuron(s, n, n_k, rng) for s in STEPS for n in range(neurons)]),
+        **_commitments(pd.DataFrame([_neuron(s, n, n_k, rng) for s in STEPS for n in range(neurons)])),
+        "cohort_norms": pd.DataFrame([_cohort(s, int(k)) for k in keys for s in STEPS]),
+        "loss_slope": pd.DataFrame([{"signal": f"{n}_loss", "step": s, "slope": 0.1 - s / 100} for n in ("train", "test") for s in STEPS]),
         "activation_maps": pd.DataFrame(
             [{"step": s, "layer": 0, "neuron": n, "map": rng.random((min(p, 28),) * 2)} for s in STEPS for n in range(3)]
         ),
@@ -156,6 +159,25 @@ def _neuron(step: int, neuron: int, n_k: int, rng: np.random.Generator) -> dict[
         "fraction": share.max(),
         "fractions": share,
         "dead": False,
+    }
+
+
+def _commitments(neurons: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The table of neurons and, made of it as the analyzer does, the small one of all of training."""
+    rows = NeuronTimeline().analyze_results(Results(neuron_frequency=neurons))
+    return {"neuron_frequency": neurons, "neuron_timeline": pd.DataFrame([row.model_dump() for row in rows])}
+
+
+def _cohort(step: int, k: int) -> dict[str, Any]:
+    lost = k == 1 and step == STEPS[-1]
+    return {
+        "layer": 0,
+        "frequency": k,
+        "step": step,
+        "members": 9,
+        "members_step": 500,
+        "norm": 0.1 if lost else 1.0,
+        "change": -0.9 if lost else 0.0,
     }
 
 

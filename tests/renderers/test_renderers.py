@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 
 from strobe import Frame, Renderer, charts
+from strobe_renderers.neuron_commitment import Neurons, pictured
 from strobe_renderers.random_walk import random_walk
 from strobe_renderers.run_names import run_names
 from strobe_renderers.trajectory_plane import TrajectoryPlane
@@ -193,7 +194,7 @@ def test_events_that_were_not_found_are_not_drawn() -> None:
 def test_timeline_shares_add_up_to_one_at_every_step() -> None:
     datasets = drawn("frequency_timeline", frame("frequency_timeline", 31, 100))["datasets"]
     areas = [rows for name, rows in datasets.items() if name.startswith("areas")]
-    assert len(areas) == 3
+    assert len(areas) == 4
     for rows in areas:
         tops = {step: max(r["high"] for r in rows if r["step"] == step) for step in made.STEPS}
         assert tops == pytest.approx(dict.fromkeys(made.STEPS, 1.0))
@@ -215,6 +216,54 @@ def test_every_neuron_is_counted_once(threshold: float) -> None:
         assert sum(here.values()) == len(now)
         assert here["dead"] == int(now["dead"].sum())
         assert here["uncommitted"] == int((~now["dead"].astype(bool) & ~(now["fraction"] >= threshold)).sum())
+
+
+def test_each_neuron_is_a_line_in_the_order_of_the_areas() -> None:
+    f = frame("neuron_commitment", 31, 100)
+    neurons = Neurons.of(f.data, 0.5)
+    keys = charts.frequency_colours(f.others["key_frequencies"])
+    cells, colours = pictured(neurons, keys, 0.5)
+    held = [next((k for k in neurons.committed[::-1, n] if k), 0) for n in neurons.order(keys)]
+    groups = [keys.group(k) if k else "none" for k in held]
+    assert groups == sorted(groups, key=[*keys.domain, "none"].index)
+    assert len(set(groups)) > 2
+    opaque = {i for i, colour in enumerate(colours) if colour.endswith("FF")}
+    order = neurons.order(keys)
+    assert np.array_equal(np.isin(cells, list(opaque)), neurons.committed[:, order] > 0)
+    assert np.array_equal(cells == 1, neurons.frequency[:, order] == -1)
+    fill = dict(zip(keys.domain, keys.scale().range, strict=True))
+    step, place = np.argwhere(neurons.committed[:, order] > 0)[0]
+    assert colours[cells[step, place]] == fill[keys.group(neurons.committed[step, order[place]])] + "FF"
+
+
+def test_the_strip_of_neurons_shows_the_checkpoint_before_each_pixel() -> None:
+    import base64
+    import io
+
+    from PIL import Image
+
+    f = frame("neuron_commitment", 31, 100)
+    (row,) = drawn("neuron_commitment", f, threshold=0.5)["datasets"]["each neuron"]
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(row["url"].partition(",")[2]))))
+    keys = charts.frequency_colours(f.others["key_frequencies"])
+    cells, _ = pictured(Neurons.of(f.data, 0.5), keys, 0.5)
+    assert shown.shape == (32, charts.WIDTH)
+    assert np.array_equal(shown[:, 0], cells[0][::-1])
+    assert np.array_equal(shown[:, -1], cells[-2][::-1])  # the last checkpoint has no width
+    assert not drawn("neuron_commitment", f, neurons_height=0)["datasets"].get("each neuron")
+
+
+def test_falls_stand_below_the_losses_only_where_they_have_a_height() -> None:
+    f = frame("loss_curves", 31, 100)
+    assert "falls" not in drawn("loss_curves", f)["datasets"]
+    rows = pd.DataFrame(drawn("loss_curves", f, slope_height=70)["datasets"]["falls"])
+    slope = f.others["loss_slope"].query("signal == 'test_loss'")["slope"]
+    assert rows[rows["series"] == "test"]["value"].tolist() == pytest.approx(np.clip(-slope, -slope.min() / 10_000, None).tolist())
+
+
+def test_what_a_cohort_loses_is_said_in_words() -> None:
+    (row,) = drawn("dormant_over_steps", frame("dormant_over_steps", 31, 100))["datasets"]["lost"]
+    assert row["text"] == "9 neurons of k 1 lose 90%"
 
 
 def test_clusters_are_sorted_by_frequency_then_share() -> None:

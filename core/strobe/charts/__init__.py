@@ -10,7 +10,7 @@ from .colours import OTHER, FrequencyColours, categories, frequency_colours
 from .compose import below, beside, layers
 from .data import Dataset, dataset, records
 from .grids import sorted_grid
-from .images import differences, diverging, heatmap, image_rows, of_differences, png_url, ramp, viridis, whole_pixels
+from .images import category_url, differences, diverging, heatmap, image_rows, of_differences, png_url, ramp, viridis, whole_pixels
 from .lines import LOG_LABEL, Line, ValueAxis, end_labels, room, spread, step_lines, strip, strips, value_axis
 from .scene import Line3D, Points3D, Scene3D, project
 from .spans import Spans
@@ -41,6 +41,7 @@ __all__ = [
     "below",
     "beside",
     "categories",
+    "category_url",
     "colour",
     "cursor_rows",
     "cursor_rule",

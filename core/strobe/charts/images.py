@@ -92,6 +92,19 @@ def png_url(values: Any, domain: tuple[float, float]) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
+def category_url(cells: Any, colours: Sequence[str]) -> str:
+    """A map of categories [rows, columns], small integers, as a PNG data URL, one pixel per cell: category i in `colours[i]`, `#RRGGBB` or
+    `#RRGGBBAA`. At most 256 categories."""
+    from PIL import Image
+
+    channels = [bytes.fromhex(colour.lstrip("#").ljust(8, "F")) for colour in colours]
+    image = Image.fromarray(np.asarray(cells, dtype=np.uint8))
+    image.putpalette([part for colour in channels for part in colour[:3]])
+    file = io.BytesIO()
+    image.save(file, "PNG", transparency=bytes(colour[3] for colour in channels), compress_level=6)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
 def whole_pixels(cells: int, room: int) -> int:
     """Screen pixels per cell: the largest whole number with which `cells` fit into `room` pixels, at least 1."""
     return max(1, room // max(cells, 1))

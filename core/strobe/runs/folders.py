@@ -90,13 +90,25 @@ def _weights_in(folder: Path) -> tuple[Path, ...]:
     found = sorted((f for f in folder.iterdir() if _may_hold_weights(f)), key=lambda f: (SUFFIXES.index(f.suffix), f.name))
     shards = [f for f in found if SHARD.search(f.stem)]
     if shards:
-        return tuple(f for f in shards if f.suffix == shards[0].suffix)
+        return _whole(folder, [f for f in shards if f.suffix == shards[0].suffix])
     named = [f for name in USUAL for f in found if f.stem == name]
     if len(found) > 1 and not named:
         raise UsageError(
             f"{folder.name} holds {', '.join(f.name for f in found[:3])}: which are its weights is not known; name them model.safetensors"
         )
     return tuple((named or found)[:1])
+
+
+def _whole(folder: Path, shards: Sequence[Path]) -> tuple[Path, ...]:
+    """The shards of a checkpoint. Raises `UsageError` when one that their names or their index speak of is not there."""
+    name, wanted = SHARD.sub("", shards[0].stem), int(shards[0].stem.rpartition("-")[2])
+    index = folder / f"{name}{shards[0].suffix}.index.json"
+    listed = set(read_json(index).get("weight_map", {}).values()) if index.is_file() else set()
+    missing = sorted(listed - {f.name for f in shards})
+    if missing or len(shards) < wanted:
+        what = f"without {', '.join(missing[:3])}" if missing else f"{len(shards)} of {wanted} shards"
+        raise UsageError(f"{folder.name} holds {name} {what}: the checkpoint is not whole; copy the rest of it, or move the folder away")
+    return tuple(f for f in shards if not listed or f.name in listed)
 
 
 def _shown(folder: Path, files: Sequence[Path]) -> str:

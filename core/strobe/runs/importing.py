@@ -1,9 +1,9 @@
 """Checkpoints that someone else made become a run: names, orientation, train indices and losses kept.
 
-`folders` says what a folder holds and `state_dicts` what its files do. Beside the checkpoints may lie `run.json` (a description whose leaves name the
-family's parameters), `losses.safetensors` (`train_loss` per step, `test_loss` at a constant stride, and `train_index`, the inputs that were trained
-on), and losses in a CSV file (`--metrics`). A mapping (`--map FILE`, YAML or JSON) says once what foreign tensors are called and how they are turned,
-and is kept in the run:
+`folders` says what a folder holds, `state_dicts` what its files do, and `recorded` what lies beside them: `run.json` (a description whose leaves name
+the family's parameters), `losses.safetensors` (losses, and `train_index`, the inputs that were trained on), the history of a trainer, and losses in a
+CSV file (`--metrics`). A mapping (`--map FILE`, YAML or JSON) says once what foreign tensors are called and how they are turned, and is kept in the
+run:
 
     embed.W_E: transformer.wte.weight
     blocks.0.mlp.W_in: {from: h.0.fc1.weight, transpose: true}
@@ -12,7 +12,6 @@ and is kept in the run:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .. import checkpoints
 from ..errors import CheckpointError, PluginError, StrobeError, UsageError, did_you_mean
 from .folders import LOSSES, Found, look
+from .recorded import leaves, metric_rows
 from .run import Run, RunRecord, check_new, create, versions, write_metrics
 from .state_dicts import apart, read, unwrapped
 
@@ -140,13 +140,9 @@ def told_by_tensors(cls: type[Family], found: Found, sources: Mapping[str, Sourc
 
 def described_parameters(cls: type[Family], description: Mapping[str, Any]) -> dict[str, Any]:
     """The family's parameters among the leaves of a run description, by name or by the family's aliases; null leaves are left to the defaults."""
-    leaves = dict(_leaves(description))
+    told = dict(leaves(description))
     names = {**cls.aliases, **{field: field for field in cls.model_fields}}
-    return {field: leaves[key] for key, field in names.items() if leaves.get(key) is not None}
-
-
-def _leaves(tree: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [leaf for k, v in tree.items() for leaf in (_leaves(v) if isinstance(v, dict) else [(k, v)])]
+    return {field: told[key] for key, field in names.items() if told.get(key) is not None}
 
 
 def _without_series(description: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,57 +225,3 @@ def stored_split(family: Family, found: Found) -> dict[str, torch.Tensor]:
     held_out = torch.ones(n, dtype=torch.bool)
     held_out[train] = False
     return {"train": train, "test": held_out.nonzero().squeeze(1)}
-
-
-def metric_rows(found: Found, csv: Path | None) -> list[dict[str, Any]]:
-    """Step -> losses, from arrays, the description and a CSV file; where two speak of the same value, the later of these counts."""
-    rows: dict[int, dict[str, Any]] = {}
-    for name in ("train_loss", "test_loss"):
-        _add_array(rows, name, found)
-    for name, series in found.description.items():
-        if name.endswith(("_loss", "_accuracy")) and isinstance(series, dict):
-            for step, value in series.items():
-                rows.setdefault(int(step), {})[name] = float(value)
-    for row in _csv_rows(csv) if csv else []:
-        rows.setdefault(int(row.pop("step")), {}).update(row)
-    decay = dict(_leaves(found.description)).get("weight_decay")
-    if decay is None:
-        return [{"step": step, **rows[step]} for step in sorted(rows)]
-    for values in rows.values():
-        values.setdefault("weight_decay", float(decay))
-    return [{"step": step, **rows[step]} for step in sorted(rows)]
-
-
-def _add_array(rows: dict[int, dict[str, Any]], name: str, found: Found) -> None:
-    values = found.arrays.get(name)
-    if values is None:
-        return
-    longest = max(len(found.arrays[n]) for n in ("train_loss", "test_loss") if n in found.arrays)
-    stride = math.ceil(longest / len(values))
-    for i, value in enumerate(values.double().tolist()):
-        rows.setdefault(i * stride, {})[name] = value
-
-
-def _csv_rows(file: Path) -> list[dict[str, Any]]:
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(file)
-    except (OSError, ValueError) as e:
-        raise UsageError(f"metrics {file} cannot be read: {e}") from e
-    if "step" not in frame:
-        raise UsageError(
-            f"metrics {file} has no column 'step'{did_you_mean('step', map(str, frame.columns))}; columns are step, train_loss, test_loss, ..."
-        )
-    rows = [{str(k): v for k, v in row.items() if v == v} for row in frame.to_dict("records")]
-    return [_csv_row(file, row) for row in rows]
-
-
-def _csv_row(file: Path, row: dict[str, Any]) -> dict[str, Any]:
-    step = row.get("step")
-    if not isinstance(step, (int, float)) or step != int(step):
-        raise UsageError(f"metrics {file}: step {step!r} is no whole number")
-    for name, value in row.items():
-        if not isinstance(value, (int, float)):
-            raise UsageError(f"metrics {file}: {name} {value!r} at step {step} is no number")
-    return row

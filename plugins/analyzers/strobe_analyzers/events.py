@@ -42,6 +42,7 @@ class Events(Analyzer):
     parameters) exceeds the median of the seven around it by more than `deviations` robust deviations (1.4826 times the median absolute one), and more
     than both its neighbours. Excluded-loss onset: first checkpoint after memorising from which the excluded loss on train stays at `excluded_from`
     nats or more. Steepest fall: after memorising, the interval in which log participation ratio (sigma) of W_in or W_out falls fastest per step.
+    The same of the train loss (loss_slope) after the peak of the test loss: the second fall, that of the circuit that generalises.
     Turning point: local extremum of PC1..3 of the trajectory of all parameters. Only events that were found have rows. No forward.
     """
 
@@ -56,6 +57,7 @@ class Events(Analyzer):
         "key_frequencies",
         "effective_dimensionality",
         "parameter_trajectory",
+        "loss_slope",
     )
     families = ("modular_addition",)
 
@@ -89,6 +91,7 @@ class Events(Analyzer):
             *self._onset(results["progress_measures"], results["phases"]),
             *self._circles(results["representation_geometry"], _keys(results["key_frequencies"])),
             *_falls(results["effective_dimensionality"], _moment(results["phases"], "memorised")),
+            *_second_fall(results["loss_slope"], _moment(results["phases"], "peak")),
             *_turning_points(results["parameter_trajectory"], results["phases"]),
         ]
         for e in sorted(found, key=lambda e: (e.step, e.event, e.subject)):
@@ -240,6 +243,16 @@ def _falls(spectra: pd.DataFrame, after: float | None) -> Iterator[Found]:
                 yield Found(
                     "steepest fall", "effective_dimensionality", f"PR of {name}", upper, lower, upper, float(slope[i]), "1/step", detail=detail
                 )
+
+
+def _second_fall(slopes: pd.DataFrame, peak: float | None) -> Iterator[Found]:
+    """Where the train loss falls fastest once the test loss has begun to fall."""
+    later = slopes[(slopes["signal"] == "train_loss") & (slopes["step"] > (np.inf if peak is None else peak))]
+    if len(later) and float(later["slope"].min()) < 0:
+        row = later.loc[later["slope"].idxmin()]
+        step, slope, lower, upper = int(row["step"]), float(row["slope"]), int(row["lower"]), int(row["upper"])
+        detail = f"falls by {1 - 10**slope:.0%} per 1,000 steps, long after it was learned by heart"
+        yield Found("steepest fall", "loss_slope", "train_loss", step, lower, upper, slope, "decades/1000 steps", detail=detail, at=step)
 
 
 def _turning_points(trajectory: pd.DataFrame, phases: pd.DataFrame) -> Iterator[Found]:

@@ -15,13 +15,13 @@ DEEP = 100
 
 
 class FrequencyTimeline(Renderer):
-    """Share of power per frequency over steps, stacked, in the order the signal flows: embedding, heads (their mean), logit map.
+    """Share of power per frequency over steps, stacked, in the order the signal flows: embedding, heads and neurons (their means), logit map.
 
-    Key frequencies keep their colours and the rest is grey. Shares leave the constant out; heads are shares of the variance of their maps. The lines
-    below are the same of the last place on a logarithmic axis: who leads while shares are small.
+    Key frequencies keep their colours and the rest is grey. Shares leave the constant out; heads and neurons are shares of the variance of their
+    maps. The lines below are the same of the last place on a logarithmic axis: who leads while shares are small.
     """
 
-    consumes = ("dominant_frequencies", "key_frequencies", "head_frequency", "phases")
+    consumes = ("dominant_frequencies", "key_frequencies", "head_frequency", "neuron_timeline", "phases")
     over = ("step",)
 
     views: tuple[str, ...] = ("W_E", "W_L")
@@ -61,9 +61,9 @@ class FrequencyTimeline(Renderer):
             if len(rows):
                 table = rows.pivot_table(index="step", columns="frequency", values="share", aggfunc="sum")
                 yield {"W_E": "embedding W_E", "W_L": "logit map W_L"}.get(view, view), table
-            heads = frame.others.get("head_frequency")
-            if i == 0 and heads is not None and len(heads.dropna(subset=["fractions"])):
-                yield "heads (mean)", _mean_fractions(heads.dropna(subset=["fractions"]))
+            if i == 0:
+                yield from _units("heads (mean)", frame.others.get("head_frequency"), "fractions")
+                yield from _units("neurons (mean)", frame.others.get("neuron_timeline"), "shares")
 
     def _leaders(self, name: str, shares: pd.DataFrame, axis: charts.StepAxis, keys: charts.FrequencyColours, frame: Frame) -> alt.LayerChart:
         """The key frequencies of one place as lines, on a logarithmic axis."""
@@ -92,11 +92,12 @@ class FrequencyTimeline(Renderer):
         return [drawn, inner, label.encode(x=alt.XValue(self.width), y=alt.YValue(self.height / 2), text=alt.Text("text:N"))]
 
 
-def _mean_fractions(heads: pd.DataFrame) -> pd.DataFrame:
-    """Mean over heads of the share per frequency, [step, frequency]."""
-    means = {int(step): np.mean(np.stack(list(part["fractions"])), axis=0) for step, part in heads.groupby("step")}
-    table = pd.DataFrame.from_dict(means, orient="index").sort_index()
-    return table.rename(columns=lambda i: i + 1)
+def _units(name: str, table: pd.DataFrame | None, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The strip of heads or neurons: mean over a table's rows of the shares in `column`, [step, frequency]. None where there are no shares."""
+    rows = table.dropna(subset=[column]) if table is not None else ()
+    if table is not None and len(rows):
+        means = {int(step): np.mean(np.stack(list(part[column])), axis=0) for step, part in rows.groupby("step")}
+        yield name, pd.DataFrame.from_dict(means, orient="index").sort_index().rename(columns=lambda i: i + 1)
 
 
 def stacked(shares: pd.DataFrame, keys: charts.FrequencyColours) -> pd.DataFrame:
