@@ -76,6 +76,11 @@ class Hooks:
         self.problems = problems
         self._said: set[tuple[str, str]] = set()
 
+    @property
+    def wrapped(self) -> bool:
+        """Whether somebody stands around the calls of analyzers: then they are made one by one."""
+        return len(self._manager.hook.run_analyzer.get_hookimpls()) > 1
+
     def run_analyzer(self, call: Call) -> Made:
         """The rows of a call, through every wrapper. What the analyzer raises comes out; what a wrapper raises does not."""
         own: Any = self._manager.get_plugin(BUILT_IN)

@@ -8,11 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from ..arguments import Probe
 from ..errors import CheckpointError, StrobeError
 from ..isolation.calls import CallFailed, IsolatedCall
+from ..isolation.errands import Errand
 from ..isolation.limits import Isolation
 from ..isolation.passes import SharedPass
 from ..isolation.workers import Workers
@@ -119,6 +121,7 @@ class _Work:
         self.stored: dict[str, StoredCell] = {}
         self.failures: list[Failure] = []
         self.milliseconds: dict[str, float] = {}
+        self.errands: dict[str, Errand] = {}
         self.bound = {name: r.bound for name, r in task.recipes.items()}
 
     def run(self) -> None:
@@ -137,10 +140,10 @@ class _Work:
         except (CheckpointError, OSError) as e:
             return self._fail_all(self.task.cells, e)
         passing = [c for c in self.task.cells if self.bound[c.analyzer].needs_forward]
-        for cell in self.task.cells:
-            if self.bound[cell.analyzer].category == "weights":
-                self._call(cell, self.desk.weights(cell, weights))
-                weights = self._undamaged(run, weights, cell)
+        of_weights = [c for c in self.task.cells if self.bound[c.analyzer].category == "weights"]
+        for cell, following in zip_longest(of_weights, of_weights[1:]):
+            self._call(cell, self.desk.weights(cell, weights), following)
+            weights = self._undamaged(run, weights, cell)
         if passing:
             self._pass(run, weights, passing)
         for cell in self.task.cells:
@@ -160,9 +163,9 @@ class _Work:
         if shared is not None:
             shared.keep(captured)
         pending = [plan.takes[c.analyzer] for c in cells]
-        for i, cell in enumerate(cells):
+        for i, (cell, following) in enumerate(zip_longest(cells, cells[1:])):
             given = {site: captured[site, where] for site, where in plan.takes[cell.analyzer].items()}
-            self._call(cell, self.desk.on_pass(cell, weights, given, probe), shared)
+            self._call(cell, self.desk.on_pass(cell, weights, given, probe), following, shared)
             _free(captured, plan.takes[cell.analyzer], pending[i + 1 :])
             if self._wrote_to_input(cell) and i + 1 < len(cells):
                 return self._pass(run, run.weights(self.task.step or 0), cells[i + 1 :])
@@ -181,12 +184,12 @@ class _Work:
 
     # --- any -------------------------------------------------------------------------------------------------------------------------------
 
-    def _call(self, cell: Cell, handed: Handed, shared: SharedPass | None = None) -> None:
-        """Call one analyzer; whatever it raises becomes a failure row."""
+    def _call(self, cell: Cell, handed: Handed, following: Cell | None = None, shared: SharedPass | None = None) -> None:
+        """Call one analyzer; whatever it raises becomes a failure row. `following` is the cell that comes next."""
         start = time.thread_time()  # CPU of this thread: what else the machine does is not the analyzer's
         call: Call | None = None
         try:
-            call = self._prepared(cell, handed, shared)
+            call = self._prepared(cell, handed, following, shared)
             made = self.bench.hooks.run_analyzer(call)
             table = stamp(made.table, cell.run, cell.step, cell.probe)
         except Exception as e:  # the plugin boundary: a stranger's analyzer may raise anything
@@ -202,17 +205,27 @@ class _Work:
         for note in call.notes if isinstance(call, IsolatedCall) else ():
             self.failures.append(Failure(cell.run, cell.step, cell.analyzer, "side_effect", note, cell=cell.key))
 
-    def _prepared(self, cell: Cell, handed: Handed, shared: SharedPass | None) -> Call:
+    def _prepared(self, cell: Cell, handed: Handed, following: Cell | None, shared: SharedPass | None) -> Call:
         """The call of a cell: of the analyzer here, or of its package's worker."""
         analyzer, bound = self.task.recipes[cell.analyzer].make(self.bench.registry), self.bound[cell.analyzer]
         arguments = handed.arguments(bound.arguments)
         hook = f"analyze_{bound.category}"
-        if self._isolated([cell]):
+        if errand := self._errand(cell, shared):
+            after = self._errand(following, shared) if following is not None and not self.bench.hooks.wrapped else None
             assert self.bench.workers is not None
-            return IsolatedCall(
-                cell.analyzer, analyzer, hook, arguments, self.bench.workers, replace(self.task, cells=(cell,)), shared, *self._ground
-            )
+            return IsolatedCall(cell.analyzer, analyzer, hook, arguments, self.bench.workers, errand, after)
         return Call(cell.analyzer, analyzer, hook, arguments)
+
+    def _errand(self, cell: Cell, shared: SharedPass | None) -> Errand | None:
+        """What a worker is wanted for, the same each time it is asked; None for an analyzer that runs here."""
+        if not self._isolated([cell]):
+            return None
+        if cell.key not in self.errands or self.errands[cell.key].shared is not shared:
+            families, digest = self._ground
+            registry = self.bench.registry
+            plugin, needed = registry.get("analyzer", cell.analyzer), [registry.get("family", name) for name in families]
+            self.errands[cell.key] = Errand(plugin, needed, replace(self.task, cells=(cell,)), digest, shared)
+        return self.errands[cell.key]
 
     @functools.cached_property
     def _ground(self) -> tuple[tuple[str, ...], str]:

@@ -42,6 +42,7 @@ class SharedPass:
 
     def tap(self) -> Tap:
         """What the forward is to be tapped with. Nothing of an earlier pass may be looked at any more."""
+        self.workers.interrupt()
         return SharingTap(self.plan.wanted, self.workers.room(self.wanted))
 
     def keep(self, captured: Mapping[Any, torch.Tensor]) -> None:

@@ -55,7 +55,7 @@ class WorkerProcess:
     def __init__(self, pid: int, connection: socket.socket, output: int, crash: int) -> None:
         self.pid, self.connection, self.output, self.crash = pid, connection, output, crash
         self.knows: set[str] = set()
-        self.bytes_printed = self._inherited = 0
+        self.bytes_printed = self._inherited = self._number = 0
         self._inherited = self._memory()
         self._kept = bytearray()
         self._gone = os.pidfd_open(pid)
@@ -90,31 +90,44 @@ class WorkerProcess:
 
     def ask(self, order: Order | Import, fds: Sequence[int], deadline: float, memory: int) -> Answer:
         """Send an order and wait for its answer. Raises `Died`."""
+        self.begin(order, fds, deadline)
+        return self.answer(deadline, memory)
+
+    def begin(self, order: Order | Import, fds: Sequence[int], deadline: float) -> None:
+        """Send an order to one that has nothing to do. That it is dead is found when its answer is waited for."""
         self.bytes_printed = 0
-        until = time.monotonic() + deadline
+        self._number = order.number
+        self.connection.settimeout(deadline)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
+            frames.send(self.connection, pickle.dumps(order), fds)
+        self.connection.setblocking(False)
+
+    def answer(self, deadline: float, memory: int) -> Answer:
+        """What it says to the order it works on; from now on, it has `deadline` seconds. Raises `Died`."""
         incoming = frames.Incoming(LARGEST)
         try:
-            self.connection.settimeout(deadline)
-            frames.send(self.connection, pickle.dumps(order), fds)
-            self.connection.setblocking(False)
-            looked = time.monotonic()
-            while not self._arrived(incoming):
-                if (now := time.monotonic()) > until:
-                    raise Died(
-                        "deadline", f"it took longer than {deadline:g} s and was ended{self._where()}; allow more with --deadline", self._stack()
-                    )
-                if now - looked < LOOK:
-                    continue
-                looked = now
-                if memory and (taken := self._memory()) > memory:
-                    raise Died("memory", f"it took more than {size(memory)} of memory ({size(taken)}) and was ended; allow more with --memory")
-            return Answer.of(order.number, *incoming.parts())
+            self._wait(incoming, deadline, memory)
+            return Answer.of(self._number, *incoming.parts())
         except ValueError as e:
             raise Died("garbage", f"what its worker answered cannot be read: {e}; nothing but the rows may be written to its connection") from e
         except (BrokenPipeError, ConnectionResetError, TimeoutError):
             raise self._autopsy() from None
         finally:
             self._drain()
+
+    def _wait(self, incoming: frames.Incoming, deadline: float, memory: int) -> None:
+        """Until its answer is there, or its time or its memory is used up."""
+        looked = time.monotonic()
+        until = looked + deadline
+        while not self._arrived(incoming):
+            if (now := time.monotonic()) > until:
+                late = f"it took longer than {deadline:g} s and was ended{self._where()}; allow more with --deadline"
+                raise Died("deadline", late, self._stack())
+            if now - looked < LOOK:
+                continue
+            looked = now
+            if memory and (taken := self._memory()) > memory:
+                raise Died("memory", f"it took more than {size(memory)} of memory ({size(taken)}) and was ended; allow more with --memory")
 
     def _arrived(self, incoming: frames.Incoming) -> bool:
         """Wait a little; whether the answer is there."""

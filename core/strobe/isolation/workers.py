@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,14 @@ from ..registration.registry import Plugin, Registry
 from .answers import Answer
 from .limits import STRIKES, SUPPORTED, Isolation, importing
 from .memory import Arena, Region
-from .orders import Import, Order, portable
+from .orders import Import, portable
 from .process import Died, WorkerProcess
 
 if TYPE_CHECKING:
     import torch
 
     from ..analysis.desk import Recipe
+    from .errands import Errand
 
 MOST = 16
 """Workers alive at a time; the one that was used longest ago makes room."""
@@ -39,6 +40,7 @@ class Workers:
         self._arena: Arena | None = None
         self.numbers = itertools.count(1)
         self._alive: dict[str, WorkerProcess] = {}
+        self._under_way: dict[str, Errand] = {}
         self._strikes: dict[str, list[str]] = defaultdict(list)
         self._printed: Counter[str] = Counter()
         self._noted: set[tuple[str, str]] = set()
@@ -62,23 +64,49 @@ class Workers:
             f"mend it, or leave it out (`strobe plugins disable NAME`)"
         )
 
-    def ask(self, plugin: Plugin, families: Sequence[Plugin], order: Callable[[WorkerProcess], tuple[Order, Sequence[int]]]) -> Answer:
-        """Have the worker of a plugin's package make a call; `order` makes it for this worker. Raises `Died`, and the next call has a new one."""
-        worker = self._worker(plugin.package)
-        said: tuple[str, ...] = ()
-        wanted = tuple(portable(p) for p in (*families, plugin) if p.who not in worker.knows)
-        if wanted:  # an import has a deadline of its own: torch extensions take seconds, and it happens once
-            answer = self._asked(worker, plugin.package, Import(next(self.numbers), wanted), (), importing())
-            if answer.kind != "made" or answer.spent:
-                return replace(answer, kind="error" if answer.spent else answer.kind, message=answer.message or f"importing it: {answer.notes}")
-            worker.knows |= {p.who for p in (*families, plugin)}
-            said = answer.notes
-        answer = self._asked(worker, plugin.package, *order(worker), self.isolation.deadline)
+    def ask(self, errand: Errand, following: Errand | None = None) -> Answer:
+        """Have the worker of a plugin's package run an errand, and begin with what follows. Raises `Died`; the next call has a new one."""
+        package, said = errand.plugin.package, tuple[str, ...]()
+        if self._under_way.get(package) is not errand:
+            self.interrupt(package)
+            worker = self._worker(package)
+            wanted = tuple(p for p in errand.imports if p.who not in worker.knows)
+            if wanted:  # an import has a deadline of its own: torch extensions take seconds, and it happens once
+                answer = self._imported(worker, package, wanted)
+                if answer.kind != "made" or answer.spent:
+                    return replace(answer, kind="error" if answer.spent else answer.kind, message=answer.message or f"importing it: {answer.notes}")
+                said = answer.notes
+            self._begin(worker, errand)
+        answer = self._answered(self._alive[package], package, self.isolation.deadline)
+        if following is not None and (ready := self._ready(following)):
+            self._begin(ready, following)
         return replace(answer, notes=(*said, *answer.notes))
 
-    def _asked(self, worker: WorkerProcess, package: str, order: Order | Import, fds: Sequence[int], deadline: float) -> Answer:
+    def interrupt(self, package: str = "") -> None:
+        """End workers that are on an errand nobody will ask about: all, or that of one package. A cell that is tried again comes to this."""
+        for name in [package] if package else list(self._under_way):
+            if name in self._under_way:
+                self._drop(name)
+
+    def _begin(self, worker: WorkerProcess, errand: Errand) -> None:
+        with errand.order(next(self.numbers), worker) as (order, fds):
+            worker.begin(order, fds, self.isolation.deadline)
+        self._under_way[errand.plugin.package] = errand
+
+    def _ready(self, errand: Errand) -> WorkerProcess | None:
+        """The worker for an errand, if it lives and has imported what that needs."""
+        worker = self._alive.get(errand.plugin.package)
+        return worker if worker is not None and all(p.who in worker.knows for p in errand.imports) else None
+
+    def _imported(self, worker: WorkerProcess, package: str, plugins: Sequence[Plugin]) -> Answer:
+        worker.begin(Import(next(self.numbers), tuple(map(portable, plugins))), (), importing())
+        answer = self._answered(worker, package, importing())
+        worker.knows |= {p.who for p in plugins} if answer.kind == "made" else set()
+        return answer
+
+    def _answered(self, worker: WorkerProcess, package: str, deadline: float) -> Answer:
         try:
-            answer = worker.ask(order, fds, deadline, self.isolation.memory)
+            answer = worker.answer(deadline, self.isolation.memory)
         except Died as e:
             self._pass_on(package, worker)
             self.strike(package, e.kind)
@@ -86,6 +114,7 @@ class Workers:
         except BaseException:  # interrupted: whatever it answers now, nobody reads
             self._drop(package)
             raise
+        self._under_way.pop(package, None)
         self._pass_on(package, worker)
         if answer.kind in ("exit", "memory"):
             self.strike(package, answer.kind)
@@ -144,6 +173,7 @@ class Workers:
         return worker
 
     def _drop(self, package: str) -> None:
+        self._under_way.pop(package, None)
         if worker := self._alive.pop(package, None):
             worker.end()
 
