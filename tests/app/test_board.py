@@ -362,6 +362,7 @@ def test_a_run_still_training_grows_while_one_watches(reader: Reader, small) -> 
     family = {"p": 7, "d_model": 8, "n_heads": 1, "d_mlp": 8, "fraction": 0.5}
     run = workspace.train("modular_addition", name="growing", training=Training(epochs=4, lr=1e-2, schedule="every:2"), **family)
     reader.open("later", run="growing", step=2)
+    reader.tab.get_by_label("bookmark name").fill("half a na")
     reader.tab.evaluate("globalThis.mine = true")
     workspace.train(run, training={"epochs": 8})
     bookmarks_keep(run, {"name": "from elsewhere", "cursor": {"step": 2}})
@@ -369,6 +370,9 @@ def test_a_run_still_training_grows_while_one_watches(reader: Reader, small) -> 
     reader.tab.wait_for_function("strobe.store.model.steps.at(-1) === 8", timeout=PATIENCE)
     reader.settled(2)
     expect(reader.tab.get_by_role("button", name="from elsewhere", exact=False).first).to_be_visible(timeout=PATIENCE)
+    expect(reader.tab.get_by_label("bookmark name")).to_have_value("half a na")  # whoever types is not disturbed
+    reader.tab.get_by_label("bookmark name").press("Tab")
+    reader.tab.get_by_role("button", name="play").focus()
     reader.key("End", 8)
     assert reader.tab.evaluate("globalThis.mine")
 
@@ -407,7 +411,8 @@ def test_python_running_again_leaves_the_charts_as_they_are(reader: Reader) -> N
 
 
 def test_the_place_is_kept_while_another_page_is_shown(reader: Reader) -> None:
-    reader.open("few", run="small", step=20, neuron=3)
+    reader.open("few", run="small", step=10, neuron=3)
+    reader.key("ArrowRight", 20)  # Python is not told before the link is followed, nor while it answers
     reader.tab.get_by_test_id("stSidebarNavLink").filter(has_text="Runs").click()
     expect(reader.tab.get_by_role("heading", name="Runs")).to_be_visible(timeout=PATIENCE)
     reader.tab.get_by_test_id("stSidebarNavLink").filter(has_text="Report").click()

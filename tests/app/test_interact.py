@@ -100,12 +100,13 @@ def test_a_brush_over_neurons_leaves_theirs_in_atlas_and_tables_and_escape_all(r
     assert f"Filtered: {len(shown)} of 16" in chip.inner_text()
     assert {row["neuron"] for row in rows(reader, 3, "cells") if row.get("neuron") is not None} == shown
     assert reader.at("neuron") == 5  # the end of a drag is no click
+    reader.key("End", 30)
     reader.tab.reload()
-    reader.settled(20)
-    assert {row["neuron"] for row in rows(reader, 2, "tiles")} == shown  # the address keeps it
+    reader.settled(30)
+    assert {row["neuron"] for row in rows(reader, 2, "tiles")} == shown  # the address keeps it, and the step of a moment ago
     reader.tab.keyboard.press("Escape")
     expect(chip).to_be_hidden()
-    reader.settled(20)
+    reader.settled(30)
     assert len(rows(reader, 2, "tiles")) == 16
 
 

@@ -81,7 +81,8 @@ function addressOf(other = {}) {
 }
 
 // The address learns of a move at once, before somebody can reload the page, but of moves in a row when they pause (to write it takes a browser longer
-// than to move a chart). Python learns of the cursor when it rests.
+// than to move a chart). Python learns of the cursor when it rests, unless a link was followed meanwhile: to be told of anything
+// before it has answered, it would make this page again instead of the other one.
 function tellPython(held) {
   let timer, writing, last = -Infinity;
   const write = () => history.replaceState(history.state, "", `?${addressOf()}${location.hash}`);
@@ -96,10 +97,13 @@ function tellPython(held) {
     if (player.playing) return;
     timer = setTimeout(() => held.setStateValue("cursor", { ...store.cursor, run: store.model.run }), SETTLE);
   };
+  const leaving = (event) => event.composedPath().some((node) => node.tagName === "A" && !node.hasAttribute("download")) && clearTimeout(timer);
+  document.addEventListener("click", leaving, { capture: true });
   const stop = store.subscribe(send);
   writing = setTimeout(write, PAUSE); // back from another page, which had an address of its own
   return () => {
     stop();
+    document.removeEventListener("click", leaving, { capture: true });
     clearTimeout(writing);
     clearTimeout(timer);
   };
