@@ -28,8 +28,7 @@ LARGEST = 250_000
 """Bytes of a picture, if that can be had with some of these numbers of colours."""
 TALLEST = 4600
 """px of a page that are kept: a page of thirty panels is as tall as twelve screens, and as heavy."""
-DRAWN = """() => globalThis.strobe?.board && !strobe.board.root.querySelector('[aria-busy=true]')
-    && Number(strobe.board.root.dataset.step) === strobe.store.cursor.step"""
+DRAWN = "() => globalThis.strobe?.board?.settled"
 TALL = """() => {
     const main = document.querySelector('[data-testid=stMain]'), side = document.querySelector('[data-testid=stSidebarContent]');
     return Math.max(main.scrollHeight, side.scrollHeight);

@@ -43,6 +43,15 @@ def _disk_is_not_waited_for() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For what files share, which is made before the fixture of each test; and two test processes must not write one file of settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STROBE_CONFIG", str(tmp_path_factory.mktemp("settings") / "no-settings.json"))
+        patch.delenv("STROBE_WORKSPACE", raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _main_stays() -> Iterator[None]:
     """Streamlit's AppTest leaves its script behind as the main module, and processes spawned later would run that."""

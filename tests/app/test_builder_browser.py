@@ -187,6 +187,8 @@ def test_a_panel_of_the_board_opens_its_sql_its_python_and_its_files(page: Page,
 
 def test_the_query_page_draws_a_result(page: Page, address: str) -> None:
     page.goto(f"{address}/query?step=10")
+    expect(page.get_by_role("textbox", name="SQL")).to_have_value(re.compile("select"))  # it is there before its text, which would come over ours
+    still(page)
     page.get_by_role("textbox", name="SQL").fill("select step, parameter, ratio from participation_ratio where run = $run")
     page.get_by_role("textbox", name="SQL").press("Control+Enter")
     expect(page.locator(".st-key-card-query .vega-embed :is(canvas, svg)").first).to_be_visible(timeout=PATIENCE)

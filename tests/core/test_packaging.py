@@ -244,7 +244,7 @@ def test_the_app_runs_from_the_wheel(installed_wheel: Path, tmp_path: Path) -> N
         assert rows == [{"step": 10, "label": "10"}]
     finally:
         app.terminate()
-        app.communicate(timeout=30)
+        app.communicate(timeout=120)
 
 
 def until(ready: Callable[[], bool], app: subprocess.Popen[str]) -> None:
