@@ -181,15 +181,27 @@ class Reel:
         """A frame as RGB, on a canvas of this size."""
         from PIL import Image
 
-        canvas = Image.new("RGB", size, self.background)
-        with Image.open(self.frames[i]) as image:
-            if boxes_of(image) is None:
+        if self.changed(i) is None:
+            canvas = Image.new("RGB", size, self.background)
+            with Image.open(self.frames[i]) as image:
                 canvas.paste(image.convert("RGB"))
-                return canvas
-        canvas.paste(self._page)
-        for patch in patches_of(self.frames[i]):
+            return canvas
+        canvas = self.still(size)
+        for patch in self.patches(i):
             canvas.paste(patch.picture, patch.box[:2])
         return canvas
+
+    def still(self, size: tuple[int, int]) -> Image:
+        """The page, on a canvas of this size."""
+        from PIL import Image
+
+        canvas = Image.new("RGB", size, self.background)
+        canvas.paste(self._page)
+        return canvas
+
+    def patches(self, i: int) -> list[Patch]:
+        """What a frame shows besides the page, one upon the other."""
+        return list(patches_of(self.frames[i]))
 
     @cached_property
     def _page(self) -> Image:
