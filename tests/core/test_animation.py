@@ -168,11 +168,14 @@ def test_a_process_that_dies_is_named_and_what_is_done_stays(tmp_path: Path) -> 
     problem = {"spec": {}, "datasets": {}, "problem": "nothing to draw"}
     words = {"title": "", "how": "", "notes": [], "number": None, "full": False, "domains": Domains().to_json()}
     plan = {"title": "", "blocks": [{"title": "", "panels": 1}], "panels": [words], "footer": [], "columns": 1, "framed": False, "margin": 12}
-    look = {"colours": colours("strobe"), "size": {"width": None, "scale": 1.0}, "frames": 2, "moving": [[]]}
+    look = {"colours": colours("strobe"), "size": {"width": None, "scale": 1.0}, "frames": 1, "moving": [[]]}
     frames.write_json(tmp_path / frames.PLAN, {**plan, **look})
     frames.write_json(frames.drawing_file(tmp_path, 0), {"lines": [], "panels": [problem]})
-    with pytest.raises(StrobeError, match=r"the process that draws frame 1 ended: .*drawing-00001\.json.*goes on"):
-        painters.paint_all(tmp_path, [1], 1, lambda i: None)
+    with (
+        pytest.raises(StrobeError, match=r"the process that draws frame 1 ended: .*drawing-00001\.json.*goes on"),
+        painters.Crew(tmp_path, 1, alone=True) as crew,
+    ):
+        crew.paint_all(1, [1], lambda i: None)
 
 
 # --- axes --------------------------------------------------------------------------------------------------------------------------------------

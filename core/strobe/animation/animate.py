@@ -25,9 +25,9 @@ from ..panels.moments import events_of
 from ..panels.screen import colours, places
 from ..version import __version__
 from .compose import Reel
-from .frames import PAGE, PLAN, apart, drawing_file, frame_file, moving, read_json, write_json
+from .frames import PAGE, PLAN, apart, cleared, drawing_file, frame_file, moving, read_json, write_json
 from .movies import ENCODERS, check_mp4
-from .painters import paint_all
+from .painters import Crew, processes_for
 from .sweep import Domains, Pace
 
 if TYPE_CHECKING:
@@ -156,17 +156,11 @@ def _made(film: Film, path: Path, pace: Pace, progress: Tick | None, processes: 
     encode = ENCODERS[path.suffix.lower()]
     if path.suffix.lower() == ".mp4":
         check_mp4()
-    folder = film.workspace.root / FOLDER / _key(film)
+    folder, count = film.workspace.root / FOLDER / _key(film), len(film.cursors)
+    if folder.is_dir():
+        cleared(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    count = len(film.cursors)
-    meter = _Meter(progress, 2 * count)
-    domains = _draw_all(film, folder, meter)
-    first = read_json(drawing_file(folder, 0))
-    changing = moving((read_json(drawing_file(folder, i)) for i in range(count)), first)
-    write_json(folder / PLAN, {**_plan(film, domains), "frames": count, "moving": changing})
-    missing = [i for i in range(count) if not frame_file(folder, i).is_file()]
-    meter.skip(count - len(missing))
-    paint_all(folder, missing, processes, lambda i: meter())
+    _frames(film, folder, _Meter(progress, 2 * count), processes)
     temporary = path.with_name(f".{path.name}.part")
     background = colours(film.theme)["page" if film.framed else "card"]
     reel = Reel([frame_file(folder, i) for i in range(count)], background, folder / PAGE)
@@ -177,6 +171,20 @@ def _made(film: Film, path: Path, pace: Pace, progress: Tick | None, processes: 
         temporary.unlink(missing_ok=True)
     shutil.rmtree(folder)
     return path
+
+
+def _frames(film: Film, folder: Path, meter: _Meter, processes: int | None) -> None:
+    """Make the frames that are not there yet. Processes that help start before the rows are drawn."""
+    count, panels = len(film.cursors), len(film.cards)
+    missing = [i for i in range(count) if not frame_file(folder, i).is_file()]
+    helpers = processes_for(len(missing), panels) if processes is None else min(processes, len(missing))
+    with Crew(folder, helpers, alone=processes is not None) as crew:
+        domains = _draw_all(film, folder, meter)
+        first = read_json(drawing_file(folder, 0))
+        changing = moving((read_json(drawing_file(folder, i)) for i in range(count)), first)
+        write_json(folder / PLAN, {**_plan(film, domains), "frames": count, "moving": changing})
+        meter.skip(count - len(missing))
+        crew.paint_all(panels, missing, lambda i: meter())
 
 
 @dataclass

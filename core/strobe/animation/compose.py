@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,12 +115,12 @@ class Patch:
     picture: Image
 
 
-def packed(patches: Sequence[Patch], whole: bool = False) -> bytes:
-    """A frame as a PNG: its patches one under the other, and where they belong. `whole`: one that is the whole frame."""
+def packed(patches: Sequence[Patch], whole: bool = False, mode: str = "RGB") -> bytes:
+    """Patches as a PNG: one under the other, and where they belong. `whole`: one that is a whole frame."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    strip = Image.new("RGB", (max((p.picture.width for p in patches), default=1), sum(p.picture.height for p in patches) or 1))
+    strip = Image.new(mode, (max((p.picture.width for p in patches), default=1), sum(p.picture.height for p in patches) or 1))
     y = 0
     for patch in patches:
         strip.paste(patch.picture, (0, y))
@@ -128,6 +128,24 @@ def packed(patches: Sequence[Patch], whole: bool = False) -> bytes:
     said = PngInfo()
     said.add_text("strobe", json.dumps({"whole": whole, "boxes": [p.box for p in patches]}))
     return png_of(strip, said)
+
+
+def patches_of(file: Path) -> Iterator[Patch]:
+    """The other way round."""
+    from PIL import Image
+
+    with Image.open(file) as image:
+        y = 0
+        for box in boxes_of(image) or []:
+            height = box[3] - box[1]
+            yield Patch(box, image.crop((0, y, box[2] - box[0], y + height)))
+            y += height
+
+
+def boxes_of(image: Image) -> list[Pixels] | None:
+    """Where the patches in a PNG belong; None for a whole frame."""
+    said = json.loads(image.info.get("strobe", '{"whole": true}'))
+    return None if said["whole"] else [tuple(box) for box in said["boxes"]]
 
 
 @dataclass(frozen=True)
@@ -148,7 +166,7 @@ class Reel:
         sizes = {self._page.size} if self.page is not None else set()
         for frame in self.frames:
             with Image.open(frame) as image:
-                if self._boxes(image) is None:
+                if boxes_of(image) is None:
                     sizes.add(image.size)
         return max(w for w, _ in sizes), max(h for _, h in sizes)
 
@@ -157,29 +175,33 @@ class Reel:
         from PIL import Image
 
         with Image.open(self.frames[i]) as image:
-            return self._boxes(image)
+            return boxes_of(image)
 
     def picture(self, i: int, size: tuple[int, int]) -> Image:
         """A frame as RGB, on a canvas of this size."""
         from PIL import Image
 
-        canvas = Image.new("RGB", size, self.background)
-        with Image.open(self.frames[i]) as image:
-            boxes = self._boxes(image)
-            if boxes is None:
+        if self.changed(i) is None:
+            canvas = Image.new("RGB", size, self.background)
+            with Image.open(self.frames[i]) as image:
                 canvas.paste(image.convert("RGB"))
-                return canvas
-            canvas.paste(self._page)
-            y = 0
-            for left, top, right, bottom in boxes:
-                canvas.paste(image.crop((0, y, right - left, y + bottom - top)), (left, top))
-                y += bottom - top
+            return canvas
+        canvas = self.still(size)
+        for patch in self.patches(i):
+            canvas.paste(patch.picture, patch.box[:2])
         return canvas
 
-    @staticmethod
-    def _boxes(image: Image) -> list[Pixels] | None:
-        said = json.loads(image.info.get("strobe", '{"whole": true}'))
-        return None if said["whole"] else [tuple(box) for box in said["boxes"]]
+    def still(self, size: tuple[int, int]) -> Image:
+        """The page, on a canvas of this size."""
+        from PIL import Image
+
+        canvas = Image.new("RGB", size, self.background)
+        canvas.paste(self._page)
+        return canvas
+
+    def patches(self, i: int) -> list[Patch]:
+        """What a frame shows besides the page, one upon the other."""
+        return list(patches_of(self.frames[i]))
 
     @cached_property
     def _page(self) -> Image:

@@ -1,20 +1,23 @@
 """The folder of an animation in the making: what lies where, and what each frame shows.
 
 `plan.json`: what all frames share. `drawing-00000.json`: specifications and rows of each panel; every later one holds what differs from the first.
-`still.json`: panels taken apart. `page.png`, `ground.png`: what stays on the page, all of it and what lies below everything that moves.
+`apart-00.json`: a panel taken apart, and the room it needs on the page. `whole-00-00000.svg`: one that cannot be taken apart, at each frame.
+`ground.png`: what lies below everything that moves. `over-00.png`: of a panel the layers that stay above it. `page.png`: all that stays.
 `frame-00000.png`: what a frame shows besides.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import write_atomically
+from ..errors import StoreError
 
-PLAN, STILL, PAGE, GROUND = "plan.json", "still.json", "page.png", "ground.png"
+PLAN, PAGE, GROUND = "plan.json", "page.png", "ground.png"
 Panel = Mapping[str, Any]
 """`spec`, `datasets` by name, `problem`."""
 
@@ -27,8 +30,53 @@ def frame_file(folder: Path, i: int) -> Path:
     return folder / f"frame-{i:05d}.png"
 
 
+def apart_file(folder: Path, at: int) -> Path:
+    return folder / f"apart-{at:02d}.json"
+
+
+def whole_file(folder: Path, at: int, i: int) -> Path:
+    return folder / f"whole-{at:02d}-{i:05d}.svg"
+
+
+def over_file(folder: Path, at: int) -> Path:
+    return folder / f"over-{at:02d}.png"
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write a file that is there as a whole or not at all when the process dies. Not flushed: `cleared` finds what a power cut has left."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as e:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {e.strerror or e}; free some space and ask again, it goes on from here") from e
+
+
+def cleared(folder: Path) -> None:
+    """Remove what is not sound from a folder that somebody left."""
+    for file in sorted(folder.iterdir()):
+        if not _sound(file):
+            file.unlink()
+
+
+def _sound(file: Path) -> bool:
+    from PIL import Image
+
+    try:
+        if file.suffix == ".json":
+            read_json(file)
+        elif file.suffix == ".png":
+            with Image.open(file) as image:
+                image.load()
+        return file.suffix != ".tmp" and (file.suffix != ".svg" or file.read_bytes().rstrip().endswith(b"</svg>"))
+    except (OSError, ValueError, SyntaxError):
+        return False
+
+
 def write_json(path: Path, content: Any) -> None:
-    write_atomically(path, json.dumps(content, separators=(",", ":")).encode())
+    put(path, json.dumps(content, separators=(",", ":")).encode())
 
 
 def read_json(path: Path) -> Any:

@@ -95,8 +95,14 @@ def canonical(svg: str) -> tuple[Node, dict[str, Node]]:
     root.children = [child for child in root.children if child.tag != "defs"]
     for node in _all(root):
         node.attributes = _USED.sub(lambda m: m[1] + names.get(m[2], m[2]), _spoken(node))
-        node.children = [child for child in node.children if ' opacity="0"' not in child.attributes]
+        node.children = [child for child in node.children if not _unseen(child)]
     return root, {names[old]: _named(node, names[old]) for old, node in defs.items()}
+
+
+def _unseen(node: Node) -> bool:
+    """Whether an element is there for nobody to see: also what Vega lays behind and before every group."""
+    plain = node.tag == "path" and node.get("class") in ("background", "foreground") and not re.search(r"\s(?:fill|stroke|style)=", node.attributes)
+    return plain or ' opacity="0"' in node.attributes or ' display="none"' in node.attributes
 
 
 def _spoken(node: Node) -> str:

@@ -42,7 +42,7 @@ def motion(vega: Vega, moving: Iterable[str]) -> Motion | None:
     for scope in scopes:
         scope["marks"] = [*scope.get("marks", []), *(_witness(f"join(domain('{s['name']}'), '|')", s["name"]) for s in _uncertain(scope, told))]
     data = {entry["name"]: entry for scope in scopes for entry in scope.get("data", [])}
-    spec["marks"] = _only(spec["marks"], told, data, names, not _limited(spec))
+    spec["marks"] = _only(spec, told, data, names, not _limited(spec))
     for part in AROUND:
         spec.pop(part, None)
     spec["autosize"], spec["padding"] = "none", 0
@@ -101,12 +101,13 @@ def _uncertain(scope: Vega, told: set[str]) -> Iterator[Vega]:
             yield scale
 
 
-def _only(marks: Sequence[Vega], told: set[str], data: Mapping[str, Vega], names: list[str], wordless: bool) -> list[Vega]:
-    """Of these marks those that move, and the groups they are in."""
+def _only(scope: Vega, told: set[str], data: Mapping[str, Vega], names: list[str], wordless: bool) -> list[Vega]:
+    """Of the marks of a chart or a group those that move, and the groups they are in."""
     kept = []
-    for mark in marks:
+    for mark in scope.get("marks", []):
         follows = _follows(mark, told)
-        grid = follows and any(part in mark for part in AROUND)  # a cell with axes or a title: it stays as long as its keys do
+        # a cell that a layout places, or that has axes or a title: it stays as long as its keys do
+        grid = follows and mark["type"] == "group" and ("layout" in scope or any(part in mark for part in AROUND))
         if mark.get("name", "").startswith(WITNESS):
             kept.append(mark)
         elif follows and not grid and mark.get("encode", {}).get("update", {}).get("opacity") == {"value": 0}:
@@ -115,7 +116,7 @@ def _only(marks: Sequence[Vega], told: set[str], data: Mapping[str, Vega], names
             names.append(mark.get("name", ""))
             kept.append(_bare(mark, wordless))
         elif mark["type"] == "group":
-            inner = _only(mark.get("marks", []), told, data, names, wordless)
+            inner = _only(mark, told, data, names, wordless)
             if grid:
                 keys = _keys(mark["from"], data)
                 names += [] if keys else [""]

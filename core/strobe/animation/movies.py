@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,13 +50,13 @@ def _changes(reel: Reel, size: tuple[int, int], palette: Palette) -> Iterator[by
     """Of each frame the rectangle in which it differs from the one before, what is the same in it left transparent; None: nothing differs."""
     from PIL import Image
 
+    page = None if reel.page is None else palette.apply(reel.still(size))
     shown = np.full((size[1], size[0]), CLEAR, dtype=np.uint8)
     before: list[Pixels] | None = None
     for i in range(len(reel)):
         now = reel.changed(i)
         left, top, right, bottom = (0, 0, *size) if now is None or before is None else _hull([*now, *before], size)
-        new = palette.apply(reel.picture(i, size).crop((left, top, right, bottom)))
-        old = shown[top:bottom, left:right]
+        new, old = _as_places(reel, i, size, palette, page)[top:bottom, left:right], shown[top:bottom, left:right]
         differs = new != old
         rows, columns = (differs.any(axis=axis).nonzero()[0].tolist() for axis in (1, 0))
         before = now
@@ -63,8 +64,19 @@ def _changes(reel: Reel, size: tuple[int, int], palette: Palette) -> Iterator[by
             yield None
             continue
         y, x = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        yield _block(Image.fromarray(np.where(differs, new, CLEAR)[y, x].astype(np.uint8)), (left + x.start, top + y.start))
+        yield _block(Image.fromarray(np.where(differs[y, x], new[y, x], CLEAR).astype(np.uint8)), (left + x.start, top + y.start))
         old[:] = new
+
+
+def _as_places(reel: Reel, i: int, size: tuple[int, int], palette: Palette, page: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """A frame as places in the palette: only what differs from the page is looked up."""
+    if page is None or reel.changed(i) is None:
+        return palette.apply(reel.picture(i, size))
+    places = page.copy()
+    for patch in reel.patches(i):
+        left, top, right, bottom = patch.box
+        places[top:bottom, left:right] = palette.apply(patch.picture)
+    return places
 
 
 def _hull(boxes: Sequence[Pixels], size: tuple[int, int]) -> Pixels:
@@ -97,13 +109,19 @@ def _colours(reel: Reel, size: tuple[int, int]) -> list[int]:
     from PIL import Image
 
     chosen = sorted({round(i * (len(reel) - 1) / (SAMPLES - 1)) for i in range(SAMPLES)})
-    strip = Image.new("RGB", (size[0], size[1] * len(chosen)))
-    for row, i in enumerate(chosen):
-        strip.paste(reel.picture(i, size), (0, row * size[1]))
-    counted = sorted(strip.getcolors(strip.width * strip.height) or [], reverse=True)
-    exact: list[Any] = [colour for _, colour in counted[:EXACT]]
-    rest = strip.quantize(CLEAR - EXACT, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).getpalette() or []
-    return [*(channel for colour in exact for channel in colour), *rest][: 3 * CLEAR]
+    counts: Counter[Any] = Counter()
+    pictures = [reel.still(size)] if reel.page is not None else []
+    for i in chosen:
+        pictures += [reel.picture(i, size)] if reel.changed(i) is None else [patch.picture for patch in reel.patches(i)]
+    for picture in pictures:
+        counts.update({colour: n for n, colour in picture.getcolors(picture.width * picture.height) or []})
+    counted = sorted(((n, colour) for colour, n in counts.items()), reverse=True)
+    exact = [channel for _, colour in counted[:EXACT] for channel in colour]
+    rest = np.repeat(np.array([colour for _, colour in counted[EXACT:]], dtype=np.uint8).reshape(-1, 3), [n for n, _ in counted[EXACT:]], axis=0)
+    if not len(rest):
+        return exact
+    averages = Image.fromarray(rest[None]).quantize(CLEAR - EXACT, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).getpalette()
+    return [*exact, *(averages or [])][: 3 * CLEAR]
 
 
 def _header(palette: Palette, size: tuple[int, int], loop: int, label: Label) -> bytes:

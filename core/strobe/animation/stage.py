@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..export.sheet import Picture
-from .layers import Drawn, Layer, Moved, Node, cut, moved
+from .layers import Drawn, Layer, Moved, Node, cut, moved, parsed
 from .motion import Motion, Vega, motion, with_rows, witnessed
+from .reach import Box, Reach
 
 OUTSIDE = 1.5
 """px that a mark may stand out of the picture: one that stands out further would have widened it."""
@@ -60,6 +61,10 @@ class Stage:
             self.width,
             self.height,
         )
+
+    def reach(self, k: int) -> Box:
+        """How far a layer that stays may reach."""
+        return Reach({}).of(parsed(f"<svg>{''.join(self.layers[k].parts)}</svg>")) or (0.0, 0.0, 0.0, 0.0)
 
     def to_json(self) -> dict[str, Any]:
         layers = [[list(layer.parts), list(layer.names), [list(a) for a in layer.around]] for layer in self.layers]

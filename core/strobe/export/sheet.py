@@ -56,6 +56,12 @@ class Picture:
     width: float
     height: float
 
+    def within(self, width: float, height: float) -> Picture:
+        """The same chart in the top left corner of a larger picture; itself where it is as large, or does not fit."""
+        if (width, height) == (self.width, self.height) or width < self.width or height < self.height:
+            return self
+        return Picture(re.sub(r'viewBox="[^"]*"', f'viewBox="0 0 {_n(width)} {_n(height)}"', self.svg, count=1), width, height)
+
 
 @dataclass(frozen=True)
 class Tile:
