@@ -65,6 +65,8 @@ def refuse(training: Training, interventions: Sequence[object] = ()) -> None:
         raise UsageError(f"optimizer={training.optimizer} is not available with device=cuda: use adamw or adam, or device=cpu")
     if training.batch_size is not None:
         raise UsageError(f"batch_size={training.batch_size} is not available with device=cuda: leave it null (the whole split), or use device=cpu")
+    if training.mode == "train":
+        raise UsageError("mode=train is not available with device=cuda: use mode=eval (no dropout, fixed batch norm), or device=cpu")
     if interventions:
         raise UsageError("interventions act between kernels of an update, which device=cuda replays as a whole: use device=cpu")
     if not torch.cuda.is_available():
