@@ -59,7 +59,8 @@ class ModuleFamily(Family):
     def data(self) -> Any:
         """`(inputs [n, ...], targets [n])`, tensors or arrays, or `{"train": (inputs, targets), "test": (inputs, targets)}`.
 
-        Targets are classes. Every input is run at every checkpoint: give as many as you want to look at, a few thousand.
+        Targets are classes (integers), or the values of a regression (floating point, [n] or [n, values]): then the loss is the mean squared error
+        unless you override `loss`. Every input is run at every checkpoint: give as many as you want to look at, a few thousand.
         """
         raise self._missing("data")
 
@@ -124,6 +125,19 @@ class ModuleFamily(Family):
         logits = as_site(answer, model.answer)
         tap("logits", logits)
         return logits[:, -1]
+
+    @property
+    def regression(self) -> bool:
+        """Whether `data` gives floating point targets."""
+        return self._model.data.targets.is_floating_point()
+
+    @property
+    def loss_unit(self) -> str:
+        return "squared error" if self.regression else "nats"
+
+    def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Loss per input [batch]: cross-entropy in nats of classes, the mean squared error of values."""
+        return (logits - targets.to(logits.dtype)).square().mean(-1) if targets.is_floating_point() else super().loss(logits, targets)
 
     def training_forward(
         self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, seed: int
@@ -246,7 +260,10 @@ class Model:
                 "override `logits(self, output)` to return that"
             )
         positions, classes = site_shape(rest)
-        if (largest := int(self.data.targets.max())) >= classes:
+        targets = self.data.targets
+        if targets.is_floating_point() and targets.shape[1] != classes:
+            raise StrobeError(f"{self.family._who}: a target has {targets.shape[1]} values, and the module answers {classes}")
+        if not targets.is_floating_point() and (largest := int(targets.max())) >= classes:
             raise StrobeError(f"{self.family._who}: targets go up to {largest}, and the module answers {classes} classes (0 to {classes - 1})")
         return found, axis, (positions, classes)
 

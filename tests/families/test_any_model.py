@@ -126,7 +126,7 @@ def test_its_report_has_no_card_without_something_in_it(ws: Workspace) -> None:
         titles = [card.title for card in cards]
         assert {"Norms", "Directions in use", "Singular values", "Path", "How fast the weights move"} <= set(titles)
         assert ("Measured loss" in titles) == (run == "whole")
-        assert not {"Loss", "What happened when", "Circuit eigenvalues"} & set(titles)
+        assert not {"Loss", "What happened when", "Circuit eigenvalues", "Checkpoint products", "Explained variance"} & set(titles)
         for card in cards:
             drawing = card.draw({"step": 20})
             assert not drawing.problem
@@ -447,7 +447,6 @@ MISTAKES = {
     ),
     "no module": ({"build": lambda self: nn.Linear(4, 3).state_dict()}, r"build\(\) returned a OrderedDict"),
     "no tensor": ({"build": lambda self: Odd(4, 3)}, r"the module returns a str; override `logits\(self, output\)`"),
-    "targets of a regression": ({"data": lambda self: (torch.randn(6, 4), torch.randn(6))}, "targets are torch.float32; they are the right classes"),
     "next tokens": ({"data": lambda self: (torch.zeros(6, 4), torch.zeros(6, 4).long())}, r"give the token after the last, targets\[:, -1\]"),
     "too many classes": ({"data": lambda self: (torch.randn(6, 4), torch.arange(6))}, "targets go up to 5, and the module answers 3 classes"),
     "no pair": ({"data": lambda self: torch.randn(6, 4)}, r"data\(\) returned a Tensor; return \(inputs, targets\)"),
