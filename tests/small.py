@@ -16,7 +16,7 @@ FAMILY = {"p": 13, "d_model": 16, "n_heads": 2, "d_mlp": 16, "fraction": 0.5}
 SHOWN = [
     *["weight_norms", "effective_dimensionality", "dominant_frequencies", "key_frequencies", "parameter_trajectory", "phases"],
     *["neuron_frequency", "activation_maps", "attention_maps", "head_frequency", "loss_and_accuracy", "progress_measures"],
-    *["parameter_velocity", "centroid_planes", "margins", "axis_ratio"],
+    *["parameter_velocity", "centroid_planes", "margins", "axis_ratio", "neuron_timeline"],
 ]
 """The analyzers that the default report draws."""
 

@@ -18,7 +18,8 @@ class Analyzer(Plugin):
     Class attributes (assign without annotation):
     `sites` what to capture, pattern -> positions; `consumes` analyzers whose rows it reads; `scope` `"runs"` for one table over several runs;
     `families` names of the families it applies to (empty: all); `where` values that parameters of the family must have, `{"operation": ("a+b",)}`
-    (a family without such a parameter passes); `opt_in` True to run only when asked for by name.
+    (a family without such a parameter passes); `answers` what the targets must be: `"classes"`, `"values"` (a regression) or `"any"`, which is what
+    holds for all but `analyze_outputs` unless you say otherwise; `opt_in` True to run only when asked for by name.
     """
 
     Row: ClassVar[type[BaseRow]]
@@ -27,8 +28,9 @@ class Analyzer(Plugin):
     scope: ClassVar[Literal["run", "runs"]] = "run"
     families: ClassVar[Sequence[str]] = ()
     where: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    answers: ClassVar[Literal["", "classes", "values", "any"]] = ""
     opt_in: ClassVar[bool] = False
-    class_attributes: ClassVar[frozenset[str]] = frozenset({"Row", "sites", "consumes", "scope", "families", "where", "opt_in"})
+    class_attributes: ClassVar[frozenset[str]] = frozenset({"Row", "sites", "consumes", "scope", "families", "where", "answers", "opt_in"})
     common_settings: ClassVar[Mapping[str, str]] = {
         "seed": "of what it draws at random",
         "parameters": "pattern of the parameters it looks at, such as blocks.*.mlp.W_in",

@@ -67,7 +67,10 @@ class Probe:
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What the model answered: `logits` [batch, classes] at the family's read-out position, `targets` [batch], `splits` name -> mask [batch]."""
+    """What the model answered: `logits` [batch, classes] at the family's read-out position, `targets` [batch], `splits` name -> mask [batch].
+
+    Of a regression (an analyzer's `answers` is `"values"` or `"any"`) `logits` are the predictions, [batch, values], and `targets` floating point.
+    """
 
     logits: torch.Tensor
     targets: torch.Tensor
@@ -75,9 +78,14 @@ class Outputs:
 
     @cached_property
     def loss(self) -> torch.Tensor:
-        """Cross-entropy per input in nats, float64 [batch]: logits are cast *before* log_softmax, which in float32 bottoms out at 1.2e-7."""
+        """Cross-entropy per input in nats, float64 [batch]: logits are cast *before* log_softmax, which in float32 bottoms out at 1.2e-7.
+
+        Of a regression the squared error, its mean over the values of an input.
+        """
         import torch
 
+        if self.targets.is_floating_point():
+            return (self.logits.double() - self.targets.double().reshape(self.logits.shape)).square().mean(-1)
         return torch.nn.functional.cross_entropy(self.logits.double(), self.targets, reduction="none")
 
     def split(self, name: str) -> torch.Tensor:

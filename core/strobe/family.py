@@ -102,6 +102,15 @@ class Family(Plugin):
         """Logits [batch, classes] at the read-out position, calling `tap` at each site on the way. May raise `Stop` through the tap."""
         raise self._missing("forward")
 
+    def training_forward(
+        self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, seed: int
+    ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        """Logits [batch, classes] as an update of a training with `mode=train` computes them, and the buffers that it changes, after it.
+
+        Deterministic in its arguments (what is random is drawn from `seed`), and it changes none of them. Without it there is only `mode=eval`.
+        """
+        raise self._missing("training_forward")
+
     def fixed_forward(self, inputs: torch.Tensor) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
         """Weights -> logits [batch, classes] over fixed inputs, for training with `device=cuda`: made once, then captured in a CUDA graph.
 
@@ -109,6 +118,12 @@ class Family(Plugin):
         `if tensor:`), have the same shapes every time, and agree with `forward` to 1e-5. Default: `forward` itself.
         """
         return lambda weights: self.forward(weights, inputs, Tap())
+
+    @property
+    def regression(self) -> bool:
+        """Whether targets are values (floating point, [batch] or [batch, values]) and not classes. Measures of answers to a question with right and
+        wrong answers (accuracy, margins, classes) then do not apply."""
+        return False
 
     @property
     def loss_unit(self) -> str:

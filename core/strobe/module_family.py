@@ -59,7 +59,8 @@ class ModuleFamily(Family):
     def data(self) -> Any:
         """`(inputs [n, ...], targets [n])`, tensors or arrays, or `{"train": (inputs, targets), "test": (inputs, targets)}`.
 
-        Targets are classes. Every input is run at every checkpoint: give as many as you want to look at, a few thousand.
+        Targets are classes (integers), or the values of a regression (floating point, [n] or [n, values]): then the loss is the mean squared error
+        unless you override `loss`. Every input is run at every checkpoint: give as many as you want to look at, a few thousand.
         """
         raise self._missing("data")
 
@@ -125,6 +126,27 @@ class ModuleFamily(Family):
         tap("logits", logits)
         return logits[:, -1]
 
+    @property
+    def regression(self) -> bool:
+        """Whether `data` gives floating point targets."""
+        return self._model.data.targets.is_floating_point()
+
+    @property
+    def loss_unit(self) -> str:
+        return "squared error" if self.regression else "nats"
+
+    def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Loss per input [batch]: cross-entropy in nats of classes, the mean squared error of values."""
+        return (logits - targets.to(logits.dtype)).square().mean(-1) if targets.is_floating_point() else super().loss(logits, targets)
+
+    def training_forward(
+        self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, seed: int
+    ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        """Logits [batch, classes] by the module in train mode, and the buffers after it. What is random is drawn from torch's generator."""
+        model = self._model
+        output, buffers = model.run_in_training(weights, inputs, seed)
+        return as_site(self.logits(output), model.answer)[:, -1], buffers
+
     def split(self) -> dict[str, torch.Tensor]:
         """As `data` gives it; else a share of `fraction` is `train`, drawn from `seed`, and the rest `test`."""
         import torch
@@ -156,10 +178,10 @@ class ModuleFamily(Family):
         return "any_model"
 
     def training(self) -> Training:
-        """1,000 updates of AdamW on batches of 64; 40 checkpoints, more of them early. In eval mode: no dropout, batch norm by its statistics."""
+        """1,000 updates of AdamW on batches of 64, in train mode; 40 checkpoints, more of them early."""
         from .training.loop import Training
 
-        return Training(epochs=1_000, lr=1e-3, weight_decay=0.01, betas=(0.9, 0.999), batch_size=64)
+        return Training(epochs=1_000, lr=1e-3, weight_decay=0.01, betas=(0.9, 0.999), batch_size=64, mode="train")
 
 
 class Model:
@@ -186,13 +208,35 @@ class Model:
         """What the module returns with these tensors in the place of its own. Inputs and what it does not save are brought to their type."""
         import torch
 
-        like = next(w for name in self.family.parameters() if (w := weights[name]).is_floating_point())
-        own = {
-            **dict(self.module.named_buffers()),
-            **{name: weights[name] for name in (*self.family.parameters(), *self.family.buffers()) if name in weights},
-        }
-        tensors = {f"module.{name}": _like(tensor, like) for name, tensor in own.items()}
-        return torch.func.functional_call(self._called, tensors, (_like(inputs, like),))
+        like = self._like(weights)
+        return torch.func.functional_call(self._called, self._tensors(weights, like), (_like(inputs, like),))
+
+    def run_in_training(self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, seed: int) -> tuple[Any, dict[str, torch.Tensor]]:
+        """The same in train mode, with the buffers after it: those that a checkpoint holds and that it changed."""
+        import torch
+
+        like = self._like(weights)
+        held = [name for name in self.family.buffers() if name in weights]
+        own = {name: buffer.clone() for name, buffer in self.module.named_buffers()}  # what it does not save starts anew at each update
+        tensors = self._tensors({**own, **weights, **{name: weights[name].clone() for name in held}}, like)
+        self._called.train()
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                output = torch.func.functional_call(self._called, tensors, (_like(inputs, like),))
+        finally:
+            self._called.eval()
+        after = {name: tensors[f"module.{name}"].detach() for name in held}  # assigned anew or changed in place: `functional_call` gives both
+        return output, {name: t for name, t in after.items() if not torch.equal(t, weights[name])}
+
+    def _like(self, weights: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """A weight whose type and device the others are brought to."""
+        return next(w for name in self.family.parameters() if (w := weights[name]).is_floating_point())
+
+    def _tensors(self, weights: Mapping[str, torch.Tensor], like: torch.Tensor) -> dict[str, torch.Tensor]:
+        own = dict(self.module.named_buffers())
+        own |= {name: weights[name] for name in (*self.family.parameters(), *own) if name in weights}
+        return {f"module.{name}": _like(tensor, like) for name, tensor in own.items()}
 
     @functools.cached_property
     def _seen(self) -> tuple[dict[str, Place], int, tuple[int, int]]:
@@ -216,7 +260,10 @@ class Model:
                 "override `logits(self, output)` to return that"
             )
         positions, classes = site_shape(rest)
-        if (largest := int(self.data.targets.max())) >= classes:
+        targets = self.data.targets
+        if targets.is_floating_point() and targets.shape[1] != classes:
+            raise StrobeError(f"{self.family._who}: a target has {targets.shape[1]} values, and the module answers {classes}")
+        if not targets.is_floating_point() and (largest := int(targets.max())) >= classes:
             raise StrobeError(f"{self.family._who}: targets go up to {largest}, and the module answers {classes} classes (0 to {classes - 1})")
         return found, axis, (positions, classes)
 

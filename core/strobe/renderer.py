@@ -54,6 +54,7 @@ class Renderer(Plugin):
     `compares` how it draws several runs in one frame: `("overlay",)`, `("overlay", "grid")`. Without it a report shows runs side by side, in a grid
     of whole charts, or as a difference.
     `by_hand` what a reader can do with it where it is alive (`"Drag to turn it."`), left out of pictures and films;
+    `needs` table -> columns, of which one must hold a number for it to have anything to draw, where that is not just any of the table;
     `narrows` whether a brush (neurons or frequencies marked in another panel) leaves only their rows;
     `cut` further consumed tables that are cut at the cursor like the drawn one, of any settings, where the others come whole.
     """
@@ -64,10 +65,13 @@ class Renderer(Plugin):
     at: ClassVar[tuple[str, ...]] = ()
     picks: ClassVar[Sequence[Pick]] = ()
     compares: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[Mapping[str, Sequence[str]]] = {}
     narrows: ClassVar[bool] = False
     cut: ClassVar[tuple[str, ...]] = ()
     by_hand: ClassVar[str] = ""
-    class_attributes: ClassVar[frozenset[str]] = frozenset({"consumes", "slots", "over", "at", "picks", "compares", "narrows", "cut", "by_hand"})
+    class_attributes: ClassVar[frozenset[str]] = frozenset(
+        {"consumes", "slots", "over", "at", "picks", "compares", "needs", "narrows", "cut", "by_hand"}
+    )
     common_settings: ClassVar[Mapping[str, str]] = {
         "width": "width of the plot in pixels",
         "height": "height of the plot in pixels",

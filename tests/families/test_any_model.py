@@ -126,7 +126,7 @@ def test_its_report_has_no_card_without_something_in_it(ws: Workspace) -> None:
         titles = [card.title for card in cards]
         assert {"Norms", "Directions in use", "Singular values", "Path", "How fast the weights move"} <= set(titles)
         assert ("Measured loss" in titles) == (run == "whole")
-        assert not {"Loss", "What happened when", "Circuit eigenvalues"} & set(titles)
+        assert not {"Loss", "What happened when", "Circuit eigenvalues", "Checkpoint products", "Explained variance"} & set(titles)
         for card in cards:
             drawing = card.draw({"step": 20})
             assert not drawing.problem
@@ -327,8 +327,53 @@ def test_it_is_trained_and_goes_on_with_the_same_bits(mine: Any, tmp_path: Path)
     part = Workspace(tmp_path / "ws").train("part", training={"epochs": 8})  # another process finds the family by its name
     assert all(torch.equal(whole.weights(8)[n], part.weights(8)[n]) for n in whole.weights(8))
     assert not torch.equal(whole.weights(8)["0.weight"], whole.weights(0)["0.weight"])
-    assert torch.equal(whole.weights(8)["1.running_var"], torch.ones(4))
+    assert [whole.weights(step)["1.num_batches_tracked"].item() for step in whole.steps] == [0, 2, 4, 6, 8]
+    assert not torch.equal(whole.weights(2)["1.running_var"], whole.weights(4)["1.running_var"])
     assert whole.metrics["train_loss"].notna().any()
+    assert whole.metrics["batch_loss"].notna().all()
+    assert workspace.train("part", add="at:3").steps == (0, 2, 3, 4, 6, 8)  # trained again: bitwise what is stored, buffers too
+    analyzed = workspace.analyze(whole, ["loss_and_accuracy"])
+    assert analyzed.failures == []
+    losses = workspace.table("loss_and_accuracy", runs=whole).query("split == 'train'").set_index("step")["loss"]
+    assert losses[8] == pytest.approx(whole.metrics.set_index("step")["train_loss"][8], rel=1e-6)  # in eval mode, with its statistics
+
+
+def test_an_update_is_that_of_the_module_in_train_mode(mine: Any, tmp_path: Path) -> None:
+    settings = {"epochs": 1, "optimizer": "sgd", "betas": (0.0, 0.9), "weight_decay": 0.0, "warmup": 0, "lr": 0.1, "batch_size": None}
+    run = Workspace(tmp_path / "ws").train(f"{MINE}:Mine", training={**settings, "loss_dtype": "float32", "batch_seed": 3})
+    net, rows = mine().build().train(), run.split["train"]
+    net.load_state_dict({n: run.weights(0)[n] for n in net.state_dict()})
+    inputs, targets = mine().data()
+    torch.manual_seed(3 * 1_000_003)  # what is drawn depends on the seed and the step
+    nn.functional.cross_entropy(net(inputs.float()[rows]), targets[rows]).backward()
+    for name, p in net.named_parameters():
+        torch.testing.assert_close(run.weights(1)[name], (p - 0.1 * p.grad).detach(), rtol=0, atol=1e-7)
+    for name, b in net.named_buffers():
+        torch.testing.assert_close(run.weights(1)[name], b)
+
+
+def test_train_mode_leaves_weights_module_and_randomness_as_they_were(mine: Any) -> None:
+    family, inputs = mine(), mine().data()[0]
+    weights = family.initial()
+    before, state = {n: t.clone() for n, t in weights.items()}, torch.get_rng_state()
+    one, buffers = family.training_forward(weights, inputs, 7)
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(weights[n], t) for n, t in before.items())
+    assert {n: t.item() for n, t in buffers.items() if not t.ndim} == {"1.num_batches_tracked": 1}
+    assert torch.equal(one, family.training_forward(weights, inputs, 7)[0])
+    assert not torch.equal(one, family.training_forward(weights, inputs, 8)[0])
+    assert torch.equal(family.forward(weights, inputs, Tap()), family.forward(weights, inputs, Tap()))
+    assert not torch.equal(one, family.forward(weights, inputs, Tap()))
+
+
+def test_eval_mode_is_still_there_and_families_without_train_mode_say_so(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    run = workspace.train(f"{MINE}:Mine", training={"epochs": 2, "mode": "eval"})
+    assert torch.equal(run.weights(2)["1.running_var"], torch.ones(4))
+    assert run.name != workspace.train("mine", training={"epochs": 2}).name
+    with pytest.raises(StrobeError, match=r"family ModularMLP has no train mode.*mode=eval"):
+        workspace.train("modular_mlp", training={"epochs": 1, "mode": "train"}, p=7, d_mlp=4)
+    assert len(workspace.runs()) == 2
 
 
 class Encoder(nn.Module):
@@ -402,7 +447,6 @@ MISTAKES = {
     ),
     "no module": ({"build": lambda self: nn.Linear(4, 3).state_dict()}, r"build\(\) returned a OrderedDict"),
     "no tensor": ({"build": lambda self: Odd(4, 3)}, r"the module returns a str; override `logits\(self, output\)`"),
-    "targets of a regression": ({"data": lambda self: (torch.randn(6, 4), torch.randn(6))}, "targets are torch.float32; they are the right classes"),
     "next tokens": ({"data": lambda self: (torch.zeros(6, 4), torch.zeros(6, 4).long())}, r"give the token after the last, targets\[:, -1\]"),
     "too many classes": ({"data": lambda self: (torch.randn(6, 4), torch.arange(6))}, "targets go up to 5, and the module answers 3 classes"),
     "no pair": ({"data": lambda self: torch.randn(6, 4)}, r"data\(\) returned a Tensor; return \(inputs, targets\)"),

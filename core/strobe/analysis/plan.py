@@ -20,6 +20,8 @@ PASS = ("activations", "attention", "outputs")
 STEP = ("weights", *PASS, "landscape")
 NEEDS_PROBE = (*PASS, "landscape")
 NO_METRICS = "nothing of this run's training was recorded: import its losses with --metrics FILE.csv"
+FOR_CLASSES = "made for answers that are classes; the targets of this run are values"
+FOR_VALUES = "made for a regression; the targets of this run are classes"
 NO_MODEL = "this run has weights only, no model to run: import its checkpoints with --family NAME, or with a ModuleFamily, --family ./mine.py:Mine"
 
 
@@ -43,6 +45,7 @@ class Bound:
     families: tuple[str, ...] = ()
     scope: str = "run"
     where: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    answers: str = "any"
 
     @property
     def is_step(self) -> bool:
@@ -79,6 +82,8 @@ class RunFacts:
     weights_only: bool = False
     recorded: bool = True
     """Whether its training recorded anything."""
+    regression: bool = False
+    """Whether its targets are values, not classes."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +169,8 @@ def not_applicable(bound: Mapping[str, Bound], name: str, run: RunFacts) -> str:
         return f"made for {', '.join(b.families)}, this run is {run.family}"
     if run.weights_only and b.category in NEEDS_PROBE:
         return NO_MODEL
+    if b.answers == ("classes" if run.regression else "values"):
+        return FOR_CLASSES if run.regression else FOR_VALUES
     if (
         not run.recorded
         and b.category == "results"

@@ -138,6 +138,7 @@ def _bound(plugin: Plugin, cls: type[Analyzer], settings: Mapping[str, Any]) -> 
         tuple(cls.families),
         cls.scope,
         tuple((name, tuple(values)) for name, values in cls.where.items()),
+        cls.answers or ("classes" if plugin.contract.category == "outputs" else "any"),
     )
 
 
@@ -159,6 +160,7 @@ def facts(run: Run, probe: str = "", *, metrics: bool = True) -> RunFacts:
         family.read_out,
         family.weights_only,
         recorded is None or len(recorded) > 0,
+        family.regression,
     )
 
 

@@ -16,7 +16,7 @@ FORMS = 'return (inputs, targets), or {"train": (inputs, targets), "test": (inpu
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """`inputs` [n, ...], `targets` int64 [n]; `split`: name -> indices, {} where none was given."""
+    """`inputs` [n, ...], `targets` int64 [n], or float32 [n, values]; `split`: name -> indices, {} where none was given."""
 
     inputs: torch.Tensor
     targets: torch.Tensor
@@ -47,8 +47,21 @@ def _pair(given: Any, who: str) -> tuple[torch.Tensor, torch.Tensor]:
     except (TypeError, ValueError, RuntimeError) as e:
         raise StrobeError(f"{who}: data() returned what makes no tensor ({e}); {FORMS}") from e
     if targets.is_floating_point():
-        raise StrobeError(f"{who}: targets are {targets.dtype}; they are the right classes, int64 [n]. Bin the values of a regression into classes")
+        return _floats(inputs), _values(targets, inputs, who)
     if targets.ndim != 1 or len(targets) != len(inputs) or not len(targets):
         last = "; of next-token data give the token after the last, targets[:, -1]" if targets.ndim == 2 else ""
         raise StrobeError(f"{who}: targets have shape {list(targets.shape)} for inputs {list(inputs.shape)}, expected one class per input{last}")
-    return inputs.float() if inputs.is_floating_point() else inputs, targets.long()
+    return _floats(inputs), targets.long()
+
+
+def _floats(inputs: torch.Tensor) -> torch.Tensor:
+    return inputs.float() if inputs.is_floating_point() else inputs
+
+
+def _values(targets: torch.Tensor, inputs: torch.Tensor, who: str) -> torch.Tensor:
+    """Targets of a regression, [n, values]."""
+    if targets.ndim not in (1, 2) or len(targets) != len(inputs) or not targets.numel():
+        raise StrobeError(f"{who}: targets have shape {list(targets.shape)} for inputs {list(inputs.shape)}, expected [n] or [n, values] per input")
+    if not bool(targets.isfinite().all()):
+        raise StrobeError(f"{who}: {int((~targets.isfinite()).sum())} of the targets are not finite; leave out the inputs that have no value")
+    return targets.float().reshape(len(targets), -1)

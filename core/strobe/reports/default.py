@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import StrobeError
@@ -50,7 +50,7 @@ def without_empty(workspace: Workspace, run: Run, report: Report) -> Report:
     telling = functools.cache(functools.partial(says_something, workspace, run))
 
     def kept(panels: Iterable[Panel]) -> list[Panel]:
-        return [panel for panel in panels if panel.sql or not (own := _read_by(panel, workspace.registry)) or any(map(telling, own))]
+        return [panel for panel in panels if panel.sql or not (own := _needed_by(panel, workspace.registry)) or any(telling(*need) for need in own)]
 
     sections = []
     for section in report.sections:
@@ -60,12 +60,14 @@ def without_empty(workspace: Workspace, run: Run, report: Report) -> Report:
     return report.model_copy(update={"sections": sections})
 
 
-def says_something(workspace: Workspace, run: Run, table: str) -> bool:
-    """Whether a table has a number of this run, not only the reason why there is none; rows without numbers, of arrays alone, count too."""
+def says_something(workspace: Workspace, run: Run, table: str, columns: Sequence[str] = ()) -> bool:
+    """Whether a table has a number of this run (in one of `columns`), not only the reason why there is none; rows without numbers, of arrays alone,
+    count too."""
     if table == "metrics":
-        return bool(run.metrics.drop(columns=["step", "lr", "weight_decay"], errors="ignore").notna().any(axis=None))
+        numbers = run.metrics.drop(columns=["step", "lr", "weight_decay"], errors="ignore")
+        return bool(numbers[[c for c in numbers if c in columns or not columns]].notna().any(axis=None))
     try:
-        metrics = [column.name for column in workspace.schema(table, run).of_kind("metric")]
+        metrics = [column.name for column in workspace.schema(table, run).of_kind("metric") if column.name in columns or not columns]
         return any(_has_numbers(workspace.store, address, metrics) for address in workspace.addresses(table, [run]))
     except StrobeError:  # a broken plugin, or nothing stored
         return False
@@ -83,8 +85,25 @@ def _has_numbers(store: Store, address: Address, metrics: list[str]) -> bool:
 def with_the_rest(workspace: Workspace, run: Run, report: Report) -> Report:
     """The report, with a panel at its end for every stored result that no panel shows."""
     shown = tables_of(report, workspace.registry)
-    rest = [generic(workspace, run, table) for table in stored_tables(workspace, run) if table not in shown]
+    wanted = [table for table in stored_tables(workspace, run) if table not in shown and not _stands_still(workspace, run, table)]
+    rest = [generic(workspace, run, table) for table in wanted]
     return report.model_copy(update={"sections": [*report.sections, Section(title=MORE, panels=rest)]}) if rest else report
+
+
+def _stands_still(workspace: Workspace, run: Run, table: str) -> bool:
+    """Whether a table over steps has arrays, and beside them numbers that never change: what it says is in the arrays, for others to read, and a line
+    of its numbers says nothing."""
+    try:
+        schema = workspace.schema(table, run)
+        if not schema.of_kind("array") or not _spans_steps(workspace, run, table, schema):
+            return False
+        numbers = [column.name for column in schema.of_kind("metric")]
+        dims = [column.name for column in schema.of_kind("dim") if column.name not in ("run", "step", "probe")]
+        rows = workspace.table(table, runs=run, columns=[*numbers, *dims])
+    except StrobeError:
+        return False
+    series = rows.groupby(dims, dropna=False) if dims else rows.assign(all=0).groupby("all")
+    return bool(numbers) and bool((series[numbers].nunique(dropna=False) <= 1).all(axis=None)) and len(rows) > series.ngroups
 
 
 def stored_tables(workspace: Workspace, run: Run) -> list[str]:
@@ -107,9 +126,19 @@ def tables_of(report: Report, registry: Registry) -> set[str]:
     return {table for panel in report.panels for table in (panel.table, *_consumed(panel.renderer, registry)) if table}
 
 
-def _read_by(panel: Panel, registry: Registry) -> list[str]:
-    """The tables that a panel has something to draw of."""
-    return [panel.table] if panel.table else list(_consumed(panel.renderer, registry))
+def _needed_by(panel: Panel, registry: Registry) -> list[tuple[str, tuple[str, ...]]]:
+    """The tables that a panel has something to draw of, with the columns that it must find in them (none: any)."""
+    if panel.table:
+        return [(panel.table, ())]
+    needs = _renderer_needs(panel.renderer, registry)
+    return [(table, tuple(columns)) for table, columns in needs.items()] or [(table, ()) for table in _consumed(panel.renderer, registry)]
+
+
+def _renderer_needs(renderer: str, registry: Registry) -> Mapping[str, Sequence[str]]:
+    try:
+        return registry.renderer(renderer).needs
+    except StrobeError:
+        return {}
 
 
 def _consumed(renderer: str, registry: Registry) -> Iterable[str]:

@@ -166,8 +166,9 @@ def agrees_with_its_module(subject: Subject) -> None:
     if unknown := module.load_state_dict(dict(subject.weights), strict=False).unexpected_keys:
         raise Unfit(f"the module of build() has no tensor {unknown[0]!r}", "give initial() and the module the same names", subject.at("build"))
     with torch.no_grad():
-        theirs = module(subject.probe.inputs)
-    theirs = subject.family.logits(theirs) if isinstance(subject.family, ModuleFamily) else theirs
+        family, inputs = subject.family, subject.probe.inputs
+        theirs = family.logits(family.call(module, inputs)) if isinstance(family, ModuleFamily) else module(inputs)
+    theirs = theirs[:, None] if theirs.ndim == 1 else theirs  # one value each
     theirs = select("logits", theirs, subject.family.read_out) if theirs.ndim == 3 else theirs
     _agree(subject, subject.logits, theirs, "the module of build()", "forward")
 

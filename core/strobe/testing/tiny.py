@@ -105,9 +105,10 @@ def _row(loss: Any, accuracy: Any, test_loss: Any, test_accuracy: Any) -> dict[s
     return {**{name: None if v is None else v.item() for name, v in values.items()}, "lr": STRIDE}
 
 
-def _look(family: Family, weights: Tensors, probe: Probe, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _look(family: Family, weights: Tensors, probe: Probe, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
     logits = family.forward(weights, probe.inputs[rows], Tap())
-    return family.loss(logits.double(), probe.targets[rows]).mean(), (logits.detach().argmax(-1) == probe.targets[rows]).double().mean()
+    targets = probe.targets[rows]
+    return family.loss(logits.double(), targets).mean(), None if family.regression else (logits.detach().argmax(-1) == targets).double().mean()
 
 
 def _stepped(weight: torch.Tensor, gradient: torch.Tensor | None) -> torch.Tensor:

@@ -65,6 +65,8 @@ def refuse(training: Training, interventions: Sequence[object] = ()) -> None:
         raise UsageError(f"optimizer={training.optimizer} is not available with device=cuda: use adamw or adam, or device=cpu")
     if training.batch_size is not None:
         raise UsageError(f"batch_size={training.batch_size} is not available with device=cuda: leave it null (the whole split), or use device=cpu")
+    if training.mode == "train":
+        raise UsageError("mode=train is not available with device=cuda: use mode=eval (no dropout, fixed batch norm), or device=cpu")
     if interventions:
         raise UsageError("interventions act between kernels of an update, which device=cuda replays as a whole: use device=cpu")
     if not torch.cuda.is_available():
@@ -102,7 +104,8 @@ def events(
             for run, (train_loss, train_accuracy, *test) in enumerate(seen):
                 if step > begin:
                     test_loss, test_accuracy = test if looked and "test" in stack.lanes[run].looks else (None, None)
-                    row = Evaluated(step, train_loss, test_loss, train_accuracy, test_accuracy, training.lr_at(step))
+                    right, test_right = (None, None) if families[run].regression else (train_accuracy, test_accuracy)
+                    row = Evaluated(step, train_loss, test_loss, right, test_right, training.lr_at(step))
                     yield run, row
                     if step in kept:
                         yield run, snapshots[run].saved(step, row)
@@ -237,7 +240,8 @@ def look_at(family: Family, training: Training, weights: Mapping[str, torch.Tens
 
     def look() -> tuple[torch.Tensor, torch.Tensor]:
         logits = forward(weights)
-        correct = (logits.detach().argmax(-1) == targets).mean(dtype=torch.float64)
+        right = logits.new_full((1,), torch.nan) if family.regression else logits.detach().argmax(-1) == targets
+        correct = right.mean(dtype=torch.float64)
         answers = logits.double() if training.loss_dtype == "float64" else logits
         return family.loss(answers, targets).mean(), correct
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -46,6 +46,9 @@ class Training(BaseModel):
     batch_seed: int = Field(0, ge=0, description="of the order of batches")
     clip: float | None = Field(None, gt=0, description="largest norm of the whole gradient; null: not clipped")
     freeze: tuple[str, ...] = Field((), description="patterns of parameters that keep their initial values, such as blocks.*.mlp.b_*")
+    mode: Literal["eval", "train"] = Field(
+        "eval", description="train: updates run the module in train mode, with dropout and batch norm by batch; eval: they run what is analyzed"
+    )
     device: Literal["cpu", "cuda"] = Field(
         "cpu", description="cuda: an NVIDIA GPU, the whole update as one graph; sums in another order than the CPU"
     )
@@ -77,15 +80,16 @@ class Training(BaseModel):
     def identity(self) -> dict[str, Any]:
         """What moves the trajectory: everything but its length and what is kept of it."""
         unmoving = {"epochs", "schedule", "eval_every", "state_every"}
-        return self.model_dump(mode="json", exclude=unmoving | ({"device"} if self.device == "cpu" else set()))
+        plain = {name for name, value in (("device", "cpu"), ("mode", "eval")) if getattr(self, name) == value}
+        return self.model_dump(mode="json", exclude=unmoving | plain)
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """How good the weights of one step are: mean loss in nats, share of correct answers (0 to 1), learning rate of the update that follows.
 
-    Test values are None between evaluations; with batches so are those of the training split, and `batch_loss` is the loss of the batch
-    that the next update is made of.
+    Test values are None between evaluations; with batches or in train mode so are those of the training split, and `batch_loss` is the loss that the
+    next update is made of: of its batch, in its mode. Accuracies are None where answers are values and not classes.
     """
 
     step: int
@@ -138,7 +142,8 @@ def train(
     `Evaluated` at step s describes the weights after s updates, so the row of a checkpoint is that of exactly this checkpoint. Same family,
     training, split, machine and number of threads: bitwise the same weights. Set `torch.set_num_threads(1)` before; two threads beside another
     process made a step 150 times slower. Cost per epoch: a forward and a backward over the training split, plus a forward over the test split
-    every `eval_every` epochs.
+    every `eval_every` epochs. In train mode what is random is drawn from `batch_seed` and the step, and buffers (running
+    statistics) go on from update to update, like the weights.
     """
     if training.device == "cuda":
         yield from _on_gpu(family, training, split, resume, keep, interventions)
@@ -151,7 +156,7 @@ def train(
     kept = frozenset(training.steps() if keep is None else keep)
     for step in range(0 if resume is None else resume.step, training.epochs + 1):
         optimizer.clear()
-        value, row = task.look(weights, step, due=step in kept)
+        value, row, buffers = task.look(weights, step, due=step in kept)
         if resume is None or step > resume.step:
             yield row
             if step in kept:
@@ -159,6 +164,8 @@ def train(
         if step < training.epochs:
             for intervention in interventions:
                 intervention(step=step, parameters=weights, optimizer=optimizer.parts[0])
+            for name, buffer in buffers.items():
+                weights[name].copy_(buffer)
             _descend(training, weights, value)
             optimizer.update(training.lr_at(step))
 
@@ -182,6 +189,14 @@ def _on_gpu(
 
 
 Leaves = dict[str, "torch.Tensor"]
+Buffers = Mapping[str, "torch.Tensor"]
+
+
+class Seen(NamedTuple):
+    """Mean loss and share of correct answers on a split; None where nobody looked."""
+
+    loss: float | None = None
+    accuracy: float | None = None
 
 
 def leaves(family: Family, training: Training, resume: Saved | None) -> Leaves:
@@ -213,25 +228,33 @@ class _Task:
         self.train, self.test = split["train"].long(), split["test"].long()
         self._rows = {"train": self._taken(self.train), "test": self._taken(self.test)}
 
-    def look(self, weights: Leaves, step: int, *, due: bool) -> tuple[torch.Tensor, Evaluated]:
-        """The loss to descend, with its graph, and the row of this step."""
+    def look(self, weights: Leaves, step: int, *, due: bool) -> tuple[torch.Tensor, Evaluated, Buffers]:
+        """The loss to descend, with its graph, the row of this step, and the buffers that the update leaves behind."""
+        due = due or step % self.training.eval_every == 0
+        test = self._seen(weights, "test") if due and len(self.test) else Seen()
+        lr = self.training.lr_at(step)
+        if self.training.batch_size is None and self.training.mode == "eval":
+            value, accuracy = self._evaluate(weights, *self._rows["train"])
+            return value, Evaluated(step, value.item(), test.loss, accuracy, test.accuracy, lr), {}
+        train = self._seen(weights, "train") if due else Seen()
+        value, buffers = self._update_loss(weights, step)
+        return value, Evaluated(step, train.loss, test.loss, train.accuracy, test.accuracy, lr, value.item()), buffers
+
+    def _seen(self, weights: Leaves, split: str) -> Seen:
+        """How good the weights are on a split, without a graph."""
         import torch
 
-        due = due or step % self.training.eval_every == 0
-        test_loss = test_accuracy = None
-        if due and len(self.test):
-            with torch.no_grad():
-                test_loss, test_accuracy = (v.item() for v in self._evaluate(weights, *self._rows["test"]))
-        lr = self.training.lr_at(step)
-        if self.training.batch_size is None:
-            value, accuracy = self._evaluate(weights, *self._rows["train"])
-            return value, Evaluated(step, value.item(), test_loss, accuracy.item(), test_accuracy, lr)
-        train_loss = train_accuracy = None
-        if due:
-            with torch.no_grad():
-                train_loss, train_accuracy = (v.item() for v in self._evaluate(weights, *self._rows["train"]))
-        value, _ = self._evaluate(weights, *self._taken(self.batch(step)))
-        return value, Evaluated(step, train_loss, test_loss, train_accuracy, test_accuracy, lr, value.item())
+        with torch.no_grad():
+            loss, accuracy = self._evaluate(weights, *self._rows[split])
+        return Seen(loss.item(), accuracy)
+
+    def _update_loss(self, weights: Leaves, step: int) -> tuple[torch.Tensor, Buffers]:
+        """The loss of the update's batch, in the mode it is trained in, and the buffers after it."""
+        inputs, targets = self._rows["train"] if self.training.batch_size is None else self._taken(self.batch(step))
+        if self.training.mode == "eval":
+            return self._evaluate(weights, inputs, targets)[0], {}
+        logits, buffers = self.family.training_forward(weights, inputs, self.training.batch_seed * 1_000_003 + step)
+        return self._loss(logits, targets), buffers
 
     def batch(self, step: int) -> torch.Tensor:
         """Indices of the batch of one update: each pass over the split has an order of its own, drawn from seed and pass, so that nothing but the
@@ -248,9 +271,12 @@ class _Task:
     def _taken(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.inputs[indices], self.targets[indices]
 
-    def _evaluate(self, weights: Leaves, inputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean loss and accuracy."""
+    def _evaluate(self, weights: Leaves, inputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, float | None]:
+        """Mean loss, and accuracy where answers are classes."""
         logits = self.family.forward(weights, inputs, Tap())
-        correct = (logits.detach().argmax(-1) == targets).double().mean()
+        correct = None if self.family.regression else (logits.detach().argmax(-1) == targets).double().mean().item()
+        return self._loss(logits, targets), correct
+
+    def _loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         answers = logits.double() if self.training.loss_dtype == "float64" else logits
-        return self.family.loss(answers, targets).mean(), correct
+        return self.family.loss(answers, targets).mean()

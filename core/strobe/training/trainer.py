@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import checkpoints
 from ..analysis.executors import one_thread
@@ -221,14 +221,18 @@ def seconds_per_epoch(family: Family, training: Training) -> float:
 
 
 def configure_training(family: Family, training: Training | Mapping[str, Any] | None) -> Training:
-    """The family's defaults, with overrides. Raises `UsageError` for a family without a model."""
+    """The family's defaults, with overrides. Raises `UsageError` for a family without a model, or without the mode that is asked for."""
+    from ..family import Family
+
     if family.weights_only:
         raise UsageError(
             f"family {type(family).__qualname__} has weights only: no model to train; of a module of yours, `strobe train ./mine.py:Mine`"
         )
-    if isinstance(training, Training):
-        return training
-    return configured(Training, "training", {**family.training().model_dump(), **(training or {})})  # type: ignore[no-any-return]
+    if not isinstance(training, Training):
+        training = cast("Training", configured(Training, "training", {**family.training().model_dump(), **(training or {})}))
+    if training.mode == "train" and type(family).training_forward is Family.training_forward:
+        raise UsageError(f"family {type(family).__qualname__} has no train mode: its forward is the same in training; train it with mode=eval")
+    return training
 
 
 def describe(family_name: str, family: Family, training: Training, name: str, given: Mapping[str, Any], acting: Sequence[Named] = ()) -> RunRecord:

@@ -40,6 +40,7 @@ class GradientAlignment(Analyzer):
     MB. Source: CKA as in Kornblith et al. 1905.00414; kernels of gradients as in Jacot et al. 1806.07572.
     """
 
+    answers = "classes"
     opt_in = True
     groups: tuple[str, ...] = tuple(GROUPS)
     batches: int = Field(64, ge=3, description="random batches, where classes cannot be used")

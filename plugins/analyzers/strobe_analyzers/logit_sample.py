@@ -21,6 +21,8 @@ class LogitSample(Analyzer):
     have other axes, give a null and a reason. `function_velocity` reads it. Cost: no pass of its own; 29 KB at p=113.
     """
 
+    answers = "any"
+
     inputs: int = Field(128, ge=1)
     classes: int = Field(1024, ge=1)
     seed: int = Field(0, ge=0)

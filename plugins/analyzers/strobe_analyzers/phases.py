@@ -26,8 +26,10 @@ class Phases(Analyzer):
     (log peak + log `generalised_below`) / 2. generalised: first test loss below `generalised_below` that stays so. accurate: first test accuracy
     of `accurate_from` or more that stays so. regress: the lowest test loss after generalising, when the last is more than `regress_rise` above it.
     Works on the raw points of each signal, never on a resampled curve. An event that did not happen has a row of nulls: that is a result.
-    Cost: one look at the metrics.
+    Thresholds are in nats, and so for answers that are classes. Cost: one look at the metrics.
     """
+
+    answers = "classes"
 
     memorised_below: float = 0.01
     generalised_below: float = 0.1

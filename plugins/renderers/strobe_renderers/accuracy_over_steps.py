@@ -16,6 +16,7 @@ class AccuracyOverSteps(Renderer):
 
     consumes = ("metrics", "phases", "loss_and_accuracy")
     over = ("step",)
+    needs = {"metrics": ("train_accuracy", "test_accuracy"), "loss_and_accuracy": ("accuracy",)}
 
     width: int = charts.WIDTH
     height: int = 160
