@@ -14,11 +14,16 @@ from real_run import passed
 from strobe import Results
 from strobe_analyzers.activation_sample import drawn
 from strobe_analyzers.representation_similarity import RepresentationSimilarity
-from strobe_analyzers.similarity import leading, linear_cka, svcca, unbiased_cka
+from strobe_analyzers.similarity import leading, linear_cka, mean_correlation, unbiased_cka
 
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def svcca(x, y, keep=0.99):
+    """As the analyzer composes it: mean canonical correlation of the leading singular directions (Raghu et al. 1706.05806)."""
+    return mean_correlation(leading(x, keep), leading(y, keep))
 
 
 def samples(by_step, indices=None):

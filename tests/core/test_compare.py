@@ -15,7 +15,7 @@ from strobe.cli import app
 from strobe.errors import UsageError
 from strobe.panels.align import PHASES, Clock, Shift, clock, read_off
 from strobe.panels.cards import cards_of, resolve
-from strobe.panels.compare import difference
+from strobe.panels.compare import run_difference
 from strobe.panels.layout import laid_out
 from strobe.panels.moments import events_of
 from strobe.panels.multiples import on_own_axes
@@ -257,20 +257,20 @@ def maps(*blocks: np.ndarray) -> pd.DataFrame:
 
 def test_maps_are_subtracted_head_by_head() -> None:
     a, b = maps(np.ones((2, 2)), np.zeros((2, 2))), maps(np.zeros((2, 2)), np.ones((2, 2)), np.ones((2, 2)))
-    found = difference(a, b, MAPS)
+    found = run_difference(a, b, MAPS)
     assert list(found["mean"]) == [1, -1]
     assert np.array_equal(found["map"][1], -np.ones((2, 2)))
     with pytest.raises(StrobeError, match=r"map of 2 x 2 less 3 x 3: arrays of two sizes"):
-        difference(a, maps(np.ones((3, 3))), MAPS)
+        run_difference(a, maps(np.ones((3, 3))), MAPS)
     with pytest.raises(StrobeError, match="no row in common"):
-        difference(a, maps(np.ones((2, 2))).assign(head=7), MAPS)
+        run_difference(a, maps(np.ones((2, 2))).assign(head=7), MAPS)
 
 
 def test_maps_with_a_scale_are_subtracted_in_their_own_unit() -> None:
     scaled = TableSchema({**MAPS.columns, "scale": Column("scale", "metric", "scale", "float64")})
     a, b = (maps(np.ones((2, 2))).assign(scale=scale, step=5) for scale in (10.0, 4.0))
     for runs in ((a, b), (a, pd.concat([b.assign(aligned=4.0), b.assign(aligned=9.0, scale=1.0)]))):
-        found = difference(*runs, scaled)
+        found = run_difference(*runs, scaled)
         assert np.array_equal(found["map"][0], np.full((2, 2), 6.0))
         assert list(found["scale"]) == [1.0]
 

@@ -51,6 +51,15 @@ def test_every_command_is_in_the_readme_and_every_option_on_its_page(generate: M
         assert [o for o in options if o not in section] == []
 
 
+def test_help_says_of_every_command_what_it_does_without_cutting_it_short_and_no_default_twice(generate: ModuleType) -> None:
+    for name, command in generate.leaves("strobe", generate.typer.main.get_command(generate.app)):
+        first = command.get_short_help_str(limit=63)  # what is left beside the names on 80 columns
+        assert first, name
+        assert not first.endswith("..."), f"{name}: let its first sentence be shorter than {first!r}"
+        page = command.get_help(generate.typer.Context(command, info_name=name))
+        assert "].  [default:" not in " ".join(page.split("\n")), name
+
+
 def test_every_category_is_on_the_tutorial_page() -> None:
     page = (ROOT / "docs" / "writing-an-analyzer.md").read_text("utf-8")
     assert [hook for hook in CATEGORY_OF_HOOK if f"| `{hook}` |" not in page] == []

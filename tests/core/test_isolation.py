@@ -315,6 +315,102 @@ def test_wrappers_of_run_analyzer_are_around_isolated_calls(toy: Path, mine: str
     assert Wrapper.seen == [("where", ["unembed.W_U"], 1)] * 5
 
 
+NEIGHBOURS = """
+from __future__ import annotations
+import os
+from collections.abc import Iterator
+import strobe
+from strobe import Analyzer, Context, Weights, hookimpl, metric
+
+class Ahead(Analyzer):
+    \"\"\"The process it runs in.\"\"\"
+
+    class Row(strobe.Row):
+        pid: int = metric("process", unit="1")
+
+    @hookimpl
+    def analyze_weights(self, weights: Weights, context: Context) -> Iterator[Row]:
+        yield self.Row(pid=self.told(context.step))
+
+    def told(self, step: int) -> int:
+        return os.getpid()
+
+class Leaves(Ahead):
+    \"\"\"Ends its process at the second checkpoint.\"\"\"
+
+    def told(self, step: int) -> int:
+        return os._exit(3) if step == 5 else os.getpid()
+
+class Loud(Ahead):
+    \"\"\"Prints three megabytes at once.\"\"\"
+
+    def told(self, step: int) -> int:
+        print("x" * 3 * 2**20, flush=True)
+        return os.getpid()
+
+class Next(Ahead):
+    \"\"\"Comes after them.\"\"\"
+"""
+TOGETHER = ("Ahead", "Leaves", "Loud", "Next")
+
+
+@pytest.fixture
+def neighbours(tmp_path: Path) -> list[str]:
+    """Four analyzers of one file, for one worker."""
+    (tmp_path / "neighbours.py").write_text(NEIGHBOURS)
+    return [f"{tmp_path / 'neighbours.py'}:{name}" for name in TOGETHER]
+
+
+def test_what_one_does_is_not_laid_to_those_that_its_worker_runs_before_and_after(toy: Path, neighbours: list[str]) -> None:
+    ws = Workspace(toy)
+    assert ws.run("toy").steps[1] == 5, "the step at which one of them leaves"
+    report = ws.analyze("toy", neighbours)
+    assert {(f.analyzer, f.kind, f.step) for f in report.failures} == {("leaves", "exit", 5), ("loud", "side_effect", 0)}
+    assert {t.analyzer: t.computed for t in report.tables} == {"ahead": 5, "leaves": 4, "loud": 5, "next": 5}
+    first, last = (list(ws.table(name).sort_values("step")["pid"]) for name in ("ahead", "next"))
+    assert [a == b for a, b in zip(first, last, strict=True)] == [True, False, True, True, True], "a new worker after the one that left"
+
+
+@pytest.mark.parametrize("begins_early", [False, True])
+def test_calls_that_a_cache_answers_leave_nothing_behind(
+    toy: Path, neighbours: list[str], monkeypatch: pytest.MonkeyPatch, begins_early: bool
+) -> None:
+    """Who stands around the calls has them made one by one; and a worker on an errand that nobody asks about is ended, not waited for."""
+    from strobe import hookimpl
+    from strobe.analysis import work
+
+    class Cache:
+        made: object = None
+        asked = 0
+
+        @hookimpl
+        def run_analyzer(self, call: object) -> object:
+            self.asked += call.name == "loud"  # type: ignore[attr-defined]
+            return self.made if call.name == "loud" and self.asked > 1 else None  # type: ignore[attr-defined]
+
+        @hookimpl(wrapper=True, specname="run_analyzer")
+        def kept(self, call: object) -> Iterator[None]:
+            self.made = yield
+            return self.made
+
+    hooks = work.hooks
+
+    def cached(registry: Registry, problems: list[str]) -> object:
+        manager = hooks(registry, problems)
+        manager.register(Cache())
+        return manager
+
+    monkeypatch.setattr(work, "hooks", cached)
+    if begins_early:
+        monkeypatch.setattr(work.Hooks, "wrapped", False)
+    ws = Workspace(toy)
+    report = ws.analyze("toy", [n for n in neighbours if not n.endswith("Leaves")])
+    assert [(f.analyzer, f.kind) for f in report.failures] == [("loud", "side_effect")]
+    assert {t.analyzer: t.computed for t in report.tables} == {"ahead": 5, "loud": 5, "next": 5}
+    assert list(ws.table("ahead")["pid"]) == list(ws.table("loud")["pid"]), "what the one before it answered"
+    assert len(set(ws.table("next")["pid"])) == (2 if begins_early else 1), "workers"
+
+
 def test_a_worker_that_lies_is_not_believed(toy: Path, tmp_path: Path) -> None:
     """Rows of another schema than the one that is declared here."""
     (tmp_path / "liar.py").write_text(

@@ -76,14 +76,20 @@ def beside(*charts: Any, spacing: float, columns: int = 0, independent: Iterable
     """Charts beside each other, as `below`; with `columns` as many in a row."""
     if len(charts) == 1:
         return charts[0]
-    plain = all(map(_standing, charts))
     if columns:
-        return (_Grid if plain else alt.ConcatChart)(concat=charts, columns=columns, spacing=spacing, **_resolved(independent))
-    return (_Beside if plain else alt.HConcatChart)(hconcat=charts, spacing=spacing, **_resolved(independent))
+        return grid(*charts, spacing=spacing, columns=columns, independent=independent)
+    make = _Beside if all(map(_standing, charts)) else alt.HConcatChart
+    return make(hconcat=charts, spacing=spacing, **_resolved(independent))
 
 
-def _resolved(independent: Iterable[str]) -> dict[str, Any]:
-    scales = dict.fromkeys(independent, "independent")
+def grid(*charts: Any, spacing: float, columns: int, independent: Iterable[str] = (), shared: Iterable[str] = ()) -> Any:
+    """Rows of `columns` charts, a row also of one alone; one scale for all of them for the channels in `shared`."""
+    make = _Grid if all(map(_standing, charts)) else alt.ConcatChart
+    return make(concat=charts, columns=columns, spacing=spacing, **_resolved(independent, shared))
+
+
+def _resolved(independent: Iterable[str], shared: Iterable[str] = ()) -> dict[str, Any]:
+    scales = {**dict.fromkeys(independent, "independent"), **dict.fromkeys(shared, "shared")}
     return {"resolve": alt.Resolve(scale=alt.ScaleResolveMap(**scales))} if scales else {}
 
 

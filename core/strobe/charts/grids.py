@@ -33,7 +33,24 @@ def sorted_grid(
     right = {c: numeric(rows[c]) for c in shown}
     place, total = column_places({c: f"{h} ▾" for c, h in head.items()}, cells, right, width)
     opening = sort if sort in shown else shown[0]
-    param = alt.selection_point(
+    picks, nowhere = picks_of(rows), [""] * len(rows)
+    body = [
+        {**place[c], "column": c, "row": i, "y": (i + 1.5) * row_height, "text": text, "door": (doors or {}).get(c, nowhere)[i], **picks[i]}
+        for c in shown
+        for i, text in enumerate(cells[c])
+    ]
+    placed = _ordered(dataset("cells", body), dataset("order", _orders(rows, row_height)), opening)
+    layers = [
+        _heads(shown, head, place, row_height, _order(opening)),
+        *(_texts(placed, side, leads) for side in ("left", "right") for leads in (False, True)),
+        _rule(row_height, total),
+    ]
+    return alt.layer(*layers, width=width, height=row_height)
+
+
+def _order(opening: str) -> alt.Parameter:
+    """What a click on a heading or a triangle sets: column and direction."""
+    return alt.selection_point(
         name="order",
         fields=["column", "direction"],
         on="click[event.item && event.item.datum && event.item.datum.direction]",
@@ -42,30 +59,13 @@ def sorted_grid(
         empty=False,
         value=[{"column": opening, "direction": UP}],
     )
-    picks = picks_of(rows)
-    body = [
-        {
-            **place[c],
-            "column": c,
-            "row": i,
-            "y": (i + 1.5) * row_height,
-            "text": text,
-            "door": (doors or {}).get(c, [""] * len(rows))[i],
-            **picks[i],
-        }
-        for c in shown
-        for i, text in enumerate(cells[c])
-    ]
-    table = alt.Chart(dataset("cells", body)).transform_calculate(
-        key=f"({_chosen('column', opening)}) + ' ' + ({_chosen('direction', UP)}) + ' ' + datum.row"
-    )
-    placed = table.transform_lookup(lookup="key", from_=alt.LookupData(data=dataset("order", _orders(rows, row_height)), key="key", fields=["y"]))
-    layers = [
-        _heads(shown, head, place, row_height, param),
-        *(_texts(placed, side, leads) for side in ("left", "right") for leads in (False, True)),
-        _rule(row_height, total),
-    ]
-    return alt.layer(*layers, width=width, height=row_height)
+
+
+def _ordered(cells: Dataset, orders: Dataset, opening: str) -> alt.Chart:
+    """The cells, each at the height that its line has in the order that is chosen."""
+    key = f"({_chosen('column', opening)}) + ' ' + ({_chosen('direction', UP)}) + ' ' + datum.row"
+    found = alt.LookupData(data=orders, key="key", fields=["y"])
+    return alt.Chart(cells).transform_calculate(key=key).transform_lookup(lookup="key", from_=found)
 
 
 def _chosen(field: str, otherwise: str | int) -> str:

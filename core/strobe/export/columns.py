@@ -90,12 +90,6 @@ def quantised(values: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
     return codes.astype(np.uint16), {"unit": unit, "low": low, "high": high}
 
 
-def restored(codes: np.ndarray, unit: float, low: float, high: float) -> np.ndarray:
-    """The numbers that codes mean; the twin of what the front end does."""
-    values = unit * np.sinh(low + codes.astype(float) / LEVELS * (high - low))
-    return np.where(codes == LEVELS + 1, np.nan, values)
-
-
 # --- bytes -------------------------------------------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -78,16 +78,11 @@ def frame_of(
 
     A run whose rows are not there is left out; raises `StrobeError` when that is so for all.
     """
-    frames, problems = {}, []
-    for name, step in shown.steps(cursor).items():
-        if shown.mode == "difference" and name not in pair(shown, cursor):
-            continue
-        try:
-            frames[name] = workspace.frame(renderer, table, {**cursor, "run": name, "step": step}, slots, follow, sql)
-        except StrobeError as e:
-            problems.append(str(e))
-    if not frames or (shown.mode == "difference" and problems):
-        raise StrobeError(problems[0] + (f"; and so for {len(problems) - 1} more runs" if len(problems) > 1 else ""))
+
+    def of_run(name: str, step: int | None) -> Frame:
+        return workspace.frame(renderer, table, {**cursor, "run": name, "step": step}, slots, follow, sql)
+
+    frames = _frames(of_run, shown, cursor)
     first = next(iter(frames.values()))
     schema = TableSchema({**first.schema.columns, "aligned": replace(ALIGNED, unit="1" if shown.align == "phase" else "step")})
     page = shown.clocks.get(str(cursor.get("run")))
@@ -96,16 +91,32 @@ def frame_of(
     if shown.mode == "difference":
         a, b = pair(shown, cursor)
         return Frame(
-            difference(tables[a], tables[b], schema), schema, first.slots, {}, first.family, at, (a, b), shown.align, shown.mode, shown.about
+            run_difference(tables[a], tables[b], schema), schema, first.slots, {}, first.family, at, (a, b), shown.align, shown.mode, shown.about
         )
     data = _joined(list(tables.values()), shown, _of_whole_runs(workspace, "" if sql else table or next(iter(renderer.tables()), "")))
-    others = {
-        other: _joined(
-            [aligned(f.others[other], name, shown) for name, f in frames.items() if other in f.others], shown, _of_whole_runs(workspace, other)
-        )
-        for other in dict.fromkeys(name for f in frames.values() for name in f.others)
-    }
+    others = {other: _other(workspace, other, frames, shown) for other in dict.fromkeys(name for f in frames.values() for name in f.others)}
     return Frame(data, schema, first.slots, others, first.family, at, tuple(frames), shown.align, shown.mode, shown.about)
+
+
+def _frames(of_run: Callable[[str, int | None], Frame], shown: Together, cursor: Mapping[str, Any]) -> dict[str, Frame]:
+    """Run -> its rows, for those that have any; a difference wants both of its pair. Raises `StrobeError` with what the first of the others lacks."""
+    frames, problems = dict[str, Frame](), list[str]()
+    wanted = pair(shown, cursor) if shown.mode == "difference" else shown.runs
+    for name, step in shown.steps(cursor).items():
+        if name in wanted:
+            try:
+                frames[name] = of_run(name, step)
+            except StrobeError as e:
+                problems.append(str(e))
+    if not frames or (shown.mode == "difference" and problems):
+        raise StrobeError(problems[0] + (f"; and so for {len(problems) - 1} more runs" if len(problems) > 1 else ""))
+    return frames
+
+
+def _other(workspace: Workspace, other: str, frames: Mapping[str, Frame], shown: Together) -> pd.DataFrame:
+    """The rows of all runs of another table that the renderer reads."""
+    tables = [aligned(f.others[other], name, shown) for name, f in frames.items() if other in f.others]
+    return _joined(tables, shown, _of_whole_runs(workspace, other))
 
 
 def pair(shown: Together, cursor: Mapping[str, Any]) -> tuple[str, str]:
@@ -145,7 +156,7 @@ def _of_whole_runs(workspace: Workspace, table: str) -> bool:
 # --- difference ----------------------------------------------------------------------------------------------------------------------------------
 
 
-def difference(a: pd.DataFrame, b: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
+def run_difference(a: pd.DataFrame, b: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
     """The rows of `a` that `b` has too, by all dimensions but the run; metrics and arrays less those of `b`, where both are known.
 
     Rows of many steps are matched by the aligned step: a metric of `b` is read off straight between its two nearest checkpoints, and is missing

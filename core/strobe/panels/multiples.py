@@ -52,7 +52,7 @@ def grid(view: View, across: int = 2) -> Any:
     """A small chart per run, all on the same axes where that can be, else it is said above them; a run without rows is left out."""
     import altair as alt
 
-    from ..charts import colour
+    from ..charts import colour, compose
 
     shown = view.shown
     assert shown is not None
@@ -65,10 +65,13 @@ def grid(view: View, across: int = 2) -> Any:
     if not frames:
         raise StrobeError(problems[0])
     drawn, scenes = _alike(small, frames)
-    parts = [c.properties(title=alt.Title(shown.runs[i], anchor="start", fontSize=11), name=plot_of(i)) for i, c in drawn.items()]
-    whole = alt.concat(*parts, columns=across, spacing=14).resolve_scale(color="independent", x="shared", y="shared")
-    said = alt.Title(OWN_AXES, anchor="start", fontSize=11, fontWeight="normal", color=colour("muted"))
-    return whole.properties(title=said) if scenes or on_own_axes([chart.to_dict(validate=False) for chart in drawn.values()]) else whole
+    apart = scenes or on_own_axes([chart.to_dict(validate=False) for chart in drawn.values()])
+    for i, chart in drawn.items():
+        chart.title, chart.name = alt.Title(shown.runs[i], anchor="start", fontSize=11), plot_of(i)
+    whole = compose.grid(*drawn.values(), columns=across, spacing=14, independent=["color"], shared=["x", "y"])
+    if apart:
+        whole.title = alt.Title(OWN_AXES, anchor="start", fontSize=11, fontWeight="normal", color=colour("muted"))
+    return whole
 
 
 def _alike(renderer: Renderer, frames: Mapping[int, Frame]) -> tuple[dict[int, Any], bool]:

@@ -128,18 +128,7 @@ def branch_run(
     found = named(workspace.registry, [*parent.record.interventions, *interventions])
     acts = list(dict.fromkeys((a.name, a.code) for a in found))
     ready(config, acts)
-    identity = fingerprint(parent.record.identity, step, config.identity(), acts)
-    record = parent.record.model_copy(
-        update={
-            "name": name or f"{parent.name}-at{step}-{identity[:4]}",
-            "training": config.model_dump(mode="json"),
-            "identity": identity,
-            "state": "training",
-            "interventions": [name for name, _ in acts],
-            "parent": {"run": parent.name, "step": step},
-            "versions": versions(),
-        }
-    )
+    record = _branched(parent, step, name, config, acts)
     folder = workspace.root / "runs" / record.name
     if (folder / "run.json").is_file():
         return resume_run(workspace, Run(folder, workspace.registry), epochs=config.epochs, progress=progress)
@@ -150,6 +139,21 @@ def branch_run(
         write_state(run, start)
         _run_to_end(run, config, start, progress, named(workspace.registry, record.interventions))
     return run
+
+
+def _branched(parent: Run, step: int, name: str, config: Training, acts: Sequence[tuple[str, str]]) -> RunRecord:
+    """The record of a branch: its parent's, with what is its own. `acts`: its interventions, as (name, code)."""
+    identity = fingerprint(parent.record.identity, step, config.identity(), acts)
+    own = {
+        "name": name or f"{parent.name}-at{step}-{identity[:4]}",
+        "training": config.model_dump(mode="json"),
+        "identity": identity,
+        "state": "training",
+        "interventions": [name for name, _ in acts],
+        "parent": {"run": parent.name, "step": step},
+        "versions": versions(),
+    }
+    return parent.record.model_copy(update=own)
 
 
 def add_checkpoints(workspace: Workspace, run: Run, schedule: str, progress: OnEpoch | None = None) -> list[int]:

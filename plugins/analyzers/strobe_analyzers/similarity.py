@@ -67,12 +67,3 @@ def mean_correlation(u: torch.Tensor, v: torch.Tensor) -> float:
     if not u.shape[1] or not v.shape[1]:
         return float("nan")
     return float(torch.linalg.svdvals(u.T @ v).clamp(max=1).mean())
-
-
-def svcca(x: torch.Tensor, y: torch.Tensor, keep: float = 0.99) -> float:
-    """SVCCA of [input, d] and [input, e]: mean canonical correlation of their leading singular directions that hold `keep` of the variance, 0..1.
-
-    1 for X and any invertible linear map of it (with `keep` = 1). Independent noise scores about sqrt(k / inputs), so keep a null beside it.
-    Source: Raghu et al. 1706.05806.
-    """
-    return mean_correlation(leading(x, keep), leading(y, keep))

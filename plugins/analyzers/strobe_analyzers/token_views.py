@@ -13,9 +13,6 @@ import torch
 
 from strobe import StrobeError, Weights
 
-NOT_TOKEN_INDEXED = ("pos_embed.W_pos",)
-"""Matrices without a view: W_pos is indexed by position, and no product with it is indexed by tokens."""
-
 
 class View(NamedTuple):
     """A weight matrix over the p residues: rows are tokens or classes."""

@@ -39,9 +39,11 @@ def analyze(
     probe: Probe = "",
     set_: Set = None,
     executor: Annotated[str, typer.Option(help="local or processes.")] = "local",
-    workers: Annotated[int, typer.Option(help="Worker processes [default: one per core].")] = 0,
+    workers: Annotated[int, typer.Option(help="Worker processes [default: one per core].", show_default=False)] = 0,
     isolate: Annotated[str, typer.Option(help="Whose analyzers run in processes of their own: third-party, all or none.")] = "third-party",
-    deadline: Annotated[float, typer.Option(help="Seconds that one isolated call may take [default: $STROBE_DEADLINE, else 600].")] = 0,
+    deadline: Annotated[
+        float, typer.Option(help="Seconds that one isolated call may take [default: $STROBE_DEADLINE, else 600].", show_default=False)
+    ] = 0,
     memory: Annotated[
         str, typer.Option(metavar="SIZE", help="What it may allocate, 4GB [default: $STROBE_MEMORY, else half of the machine's].")
     ] = "",
@@ -49,7 +51,7 @@ def analyze(
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Compute what is missing, at most one forward pass per checkpoint."""
+    """Compute what is missing. At most one forward pass per checkpoint."""
     how = {"executor": executor, "workers": workers or None, "isolate": isolate, "deadline": deadline or None, "memory": memory or None}
     if detach:
         command("jobs", "detach_analyze")(workspace_path(workspace), runs, analyzer, probe, set_ or [], how)
@@ -59,7 +61,7 @@ def analyze(
 
 @root.command()
 def plan(runs: Runs = None, workspace: Folder = "", analyzer: Analyzers = None, probe: Probe = "", set_: Set = None, json: Json = False) -> None:
-    """What analyze would do: passes, tensors, bytes. Runs nothing."""
+    """Print what analyze would do: passes, tensors, bytes. Runs nothing."""
     command("analyze", "plan")(workspace_path(workspace), runs, analyzer, probe, set_ or [], json)
 
 
@@ -70,8 +72,8 @@ def results(workspace: Folder = "", json: Json = False) -> None:
 
 
 @root.command()
-def sql(query: str, workspace: Folder = "", json: Json = False) -> None:
-    """Query results: one view per analyzer, `metrics`, `_failures`, `runs`, `jobs` and `results`."""
+def sql(query: Annotated[str, typer.Argument(metavar="QUERY", help="DuckDB's SQL, in quotes.")], workspace: Folder = "", json: Json = False) -> None:
+    """Query results with SQL. One view per analyzer, `metrics`, `_failures`, `runs`, `jobs` and `results`."""
     command("analyze", "sql")(workspace_path(workspace), query, json)
 
 
@@ -94,7 +96,7 @@ def view(
     loop: Loop = None,
     quiet: Quiet = False,
 ) -> None:
-    """Draw one panel into a file: a picture, or with gif, webp and mp4 an animation."""
+    """Draw one panel into a file. A picture, or with gif, webp and mp4 an animation."""
     options = chosen(width=width, scale=scale, caption=caption, over=over, fps=fps, ease=ease, loop=loop)
     command("view", "view")(workspace_path(workspace), renderer, run, output, at, table, set_ or [], theme, options, quiet)
 
@@ -102,7 +104,7 @@ def view(
 @root.command("app")
 def app_(
     workspace: Folder = "",
-    port: Annotated[int, typer.Option(help="Port [default: the first free one from 8501].")] = 0,
+    port: Annotated[int, typer.Option(help="Port [default: the first free one from 8501].", show_default=False)] = 0,
     headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
 ) -> None:
     """Open the report builder in the browser."""

@@ -37,7 +37,7 @@ def jobs_cancel(job: Annotated[list[str], typer.Argument(metavar="JOB ...", help
 
 @group.command("retry")
 def jobs_retry(job: Annotated[list[str], typer.Argument(metavar="JOB ...", help="Failed or cancelled jobs.")], workspace: Folder = "") -> None:
-    """Queue failed or cancelled jobs again: they go on from what is stored."""
+    """Queue failed or cancelled jobs again. They go on from what is stored."""
     command("jobs", "retry")(workspace_path(workspace), job)
 
 
@@ -52,14 +52,14 @@ def jobs_logs(
 @root.command()
 def worker(
     workspace: Folder = "",
-    parallel: Annotated[int, typer.Option(help="Jobs at once, each in a process of one thread [default: one per core].")] = 0,
-    idle: Annotated[float, typer.Option(help="End when the queue has been empty for this many seconds [default: never].")] = 0,
+    parallel: Annotated[int, typer.Option(help="Jobs at once, each in a process of one thread [default: one per core].", show_default=False)] = 0,
+    idle: Annotated[float, typer.Option(help="End when the queue has been empty for this many seconds [default: never].", show_default=False)] = 0,
 ) -> None:
-    """Do jobs until Ctrl-C; those that still run then go back into the queue."""
+    """Do jobs until Ctrl-C. Those that still run then go back into the queue."""
     command("jobs", "work")(workspace_path(workspace), parallel, idle or None)
 
 
 @root.command()
 def reindex(workspace: Folder = "", json: Json = False) -> None:
-    """Build the index of runs and results in strobe.db from what is on disk. Jobs stay."""
+    """Build the index in strobe.db from what is on disk. Of runs and results; jobs stay."""
     command("jobs", "reindex")(workspace_path(workspace), json)

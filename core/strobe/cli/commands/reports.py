@@ -33,31 +33,31 @@ root.add_typer(group)
 
 @group.command("new")
 def report_new(
-    name: Annotated[str, typer.Argument(help="Name of the new report: reports/NAME.yaml in the workspace.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new report: reports/NAME.yaml in the workspace.")],
     workspace: Folder = "",
     source: Annotated[str, typer.Option("--from", metavar="REPORT", help="Report to copy: a name, or a YAML file.")] = "default",
     run: Annotated[str, typer.Option(help="Run whose own report is copied [default: the only one].")] = "",
     title: Annotated[str, typer.Option(help="Title [default: that of the copied report].")] = "",
 ) -> None:
-    """Copy a report into the workspace, to be edited by hand or in the app."""
+    """Copy a report into the workspace. To be edited by hand or in the app."""
     command("report", "new")(workspace_path(workspace), name, source, run, title)
 
 
 @group.command("list")
 def report_list(workspace: Folder = "", json: Json = False) -> None:
-    """List reports: those of packages, of families, and of the workspace."""
+    """List reports. Those of packages, of families, and of the workspace."""
     command("report", "listing")(workspace_path(workspace), json)
 
 
 @group.command("check")
-def report_check(name: Annotated[str, typer.Argument(help="A report, or a YAML file.")], workspace: Folder = "") -> None:
-    """Check a report: its fields, runs, renderers, tables, columns and settings. Exit status 2 when something is wrong."""
+def report_check(name: Annotated[str, typer.Argument(metavar="NAME", help="A report, or a YAML file.")], workspace: Folder = "") -> None:
+    """Check a report. Its fields, runs, renderers, tables, columns and settings. Exit status 2 when something is wrong."""
     command("report", "check")(workspace_path(workspace), name)
 
 
 @group.command("render")
 def report_render(
-    name: Annotated[str, typer.Argument(help="A report, a YAML file, or `default`.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A report, a YAML file, or `default`.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write; its suffix says the format.")],
     workspace: Folder = "",
     run: Annotated[
@@ -76,7 +76,7 @@ def report_render(
     detach: Detach = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a report as a file: one HTML page that opens offline, a picture, or with gif, webp and mp4 an animation."""
+    """Write a report as a file. One HTML page that opens offline, a picture, or with gif, webp and mp4 an animation."""
     options = chosen(only=only, width=width, scale=scale, columns=columns, over=over, fps=fps, ease=ease, loop=loop)
     if detach:
         command("jobs", "detach_render")(workspace_path(workspace), name, run or [], output, at, theme, options)

@@ -19,7 +19,7 @@ def demo(
     no_app: Annotated[bool, typer.Option("--no-app", help="End after writing the HTML report.")] = False,
     executor: Annotated[str, typer.Option(help="local or processes.")] = "local",
 ) -> None:
-    """Train a small model until it groks, analyze it, write its report and open the app."""
+    """Train a small model, analyze it, and open its report. It is trained until it groks; its report is written as HTML, too."""
     command("demo", "demo")(workspace_path(workspace), family, no_app, executor)
 
 
@@ -32,7 +32,7 @@ def train(
     set_: Set = None,
     sweep: Annotated[str, typer.Option(metavar="FILE", help="YAML: settings to lists of values, or a list of settings.")] = "",
     schedule: Annotated[str, typer.Option(help="Steps to keep: every:100, log:60, at:0,10, 0-1500:100, unions with +.")] = "",
-    epochs: Annotated[int, typer.Option(help="Updates, each over the whole training split [default: the family's].")] = 0,
+    epochs: Annotated[int, typer.Option(help="Updates, each over the whole training split [default: the family's].", show_default=False)] = 0,
     name: Annotated[str, typer.Option(help="Name of the run [default: family, settings, identity].")] = "",
     add: Annotated[str, typer.Option(metavar="SCHEDULE", help="Add checkpoints to a run; around:turn:+-1000:50 uses its events.")] = "",
     intervene: Annotated[list[str] | None, typer.Option(metavar="NAME[:K=V,...]", help="A before_step hook that acts on it. Repeatable.")] = None,
@@ -43,7 +43,7 @@ def train(
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Train. --set takes parameters of the family and of the training (@NAME: a set of the workspace); a comma makes a sweep."""
+    """Train a model, go on with a run, or branch off. --set takes parameters of the family and of the training (@NAME: a set of the workspace); a comma makes a sweep."""
     settings = (*(set_ or []), *([f"device={device}"] if device else []))
     asked = command("train", "Asked")(target, settings, sweep, schedule, epochs, name, add, tuple(intervene or []), resume)
     if detach and not dry_run:
@@ -54,7 +54,7 @@ def train(
 
 @root.command("import")
 def import_(
-    path: Path,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of checkpoints, whose names end in their steps.")],
     family: Annotated[str, typer.Option(help="Family they belong to, or ./file.py:Class [default: none, weights only].")] = "",
     workspace: Folder = "",
     set_: Set = None,
@@ -83,7 +83,7 @@ def label(
     archived: Annotated[bool | None, typer.Option("--archive/--unarchive", help="Leave the runs out of listings, or not any more.")] = None,
     json: Json = False,
 ) -> None:
-    """Label, tag, annotate or archive runs, and show what is said about them. Moves nothing of what they are."""
+    """Label, tag, annotate or archive runs. Shows what is said about them; moves nothing of what they are."""
     command("labels", "label")(workspace_path(workspace), run, text, tag or [], untag or [], note, archived, json)
 
 
@@ -99,6 +99,6 @@ def delete(
 
 
 @root.command()
-def sites(model: Annotated[str, typer.Argument(help="A run, or a family.")], workspace: Folder = "", set_: Set = None, json: Json = False) -> None:
-    """What can be captured: sites with their shapes, parameters with theirs."""
+def sites(model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, or a family.")], workspace: Folder = "", set_: Set = None, json: Json = False) -> None:
+    """Print what can be captured. Sites with their shapes, parameters with theirs."""
     command("runs", "sites")(workspace_path(workspace), model, set_ or [], json)

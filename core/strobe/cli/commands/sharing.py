@@ -20,7 +20,7 @@ def summary(
     theme: Theme = "light",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Write what happened in runs: in words, numbers with what they mean, and figures."""
+    """Write what happened in runs. In words, numbers with what they mean, and figures."""
     command("sharing", "summary")(workspace_path(workspace), runs, output, theme, quiet)
 
 
@@ -32,7 +32,7 @@ def bundle(
     without: Annotated[list[str] | None, typer.Option(metavar="PART", help="checkpoints, results or reports. Repeatable.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Write runs, results and reports into one file, readable without Strobe."""
+    """Write runs, results and reports into one file. It can be read without Strobe."""
     command("sharing", "bundle")(workspace_path(workspace), runs, output, without or [], quiet)
 
 
