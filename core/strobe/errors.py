@@ -42,7 +42,7 @@ class StoreError(StrobeError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the nearest known name, or `; there are a, b` when nothing is near."""
-    options = sorted(known)
+    options = sorted(set(known))
     near = difflib.get_close_matches(name, options, 1, 0.6)
     if near:
         return f"; did you mean {near[0]!r}?"

@@ -15,6 +15,11 @@ from pydantic import BaseModel, ConfigDict
 
 from .errors import ContractError
 
+_CODE = re.compile(r"`(\w+)`")
+_EMPHASIS = re.compile(r"(?<![\w*])\*(\w[\w ]*)\*(?![\w*])")
+_COST = re.compile(r"(?:^|(?<=[.:]) )(?:Cost:|No forward|Rows with most)")
+"""Where a docstring stops saying what is computed and says what it takes."""
+
 
 class Plugin(BaseModel):
     """Fields are settings, each with a default. Two equal instances are two plugins (pluggy keeps plugins in sets)."""
@@ -48,6 +53,29 @@ class Plugin(BaseModel):
         every plugin of the kind; '' when nothing says it."""
         described = cls.model_fields[setting].description or next((d[setting] for c in cls.__mro__ if setting in (d := _below(c))), "")
         return described or _sentence(cls.__doc__ or "", setting) or cls.common_settings.get(setting, "")
+
+
+def with_values(plugin: Plugin, text: str) -> str:
+    """Words of a docstring in which a setting named in backticks is its number: `threshold` or more -> 0.85 or more. One that is a word is said."""
+
+    def filled(found: re.Match[str]) -> str:
+        value = getattr(plugin, found[1]) if found[1] in type(plugin).model_fields else None
+        if value is None or isinstance(value, bool | Mapping):
+            return found[0]
+        return f"{found[0]} (here {value})" if isinstance(value, str) else _value(value)
+
+    return _CODE.sub(filled, text)
+
+
+def _value(value: Any) -> str:
+    return ", ".join(map(_value, value)) if isinstance(value, list | tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def definition(plugin: Plugin) -> str:
+    """What it says that it computes, with its settings as they are: its docstring up to the end of the second paragraph, without what it costs."""
+    paragraphs = inspect.cleandoc(type(plugin).__doc__ or "").split("\n\n")[:2]
+    text = _COST.split(" ".join(" ".join(paragraphs).split()))[0].strip()
+    return with_values(plugin, _EMPHASIS.sub(r"\1", text))
 
 
 def first_sentence(text: str) -> str:

@@ -288,6 +288,12 @@ def test_wrong_usage(small, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_cannot_be_written_is_named(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"nothing can be written to .*file/theirs: .*--workspace"):
+        Workspace(tmp_path / "file" / "theirs").unbundle(bundle)
+
+
 def test_a_link_in_the_workspace_is_not_followed(small, tmp_path: Path) -> None:
     shutil.copytree(small[0].root, tmp_path / "w")
     (tmp_path / "w/runs/small/secret.json").symlink_to("/etc/passwd")

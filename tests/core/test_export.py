@@ -20,6 +20,7 @@ from small import STEPS, small_workspace
 import strobe
 from strobe import Frame, Number, Renderer, StrobeError, hookimpl
 from strobe.errors import UsageError
+from strobe.export import write_report
 from strobe.export.html import chosen_steps, write_html
 from strobe.panels.cards import cards_of, resolve
 from strobe.panels.film import Reel, shoot
@@ -318,6 +319,24 @@ def test_maps_have_fewer_shades_and_other_pictures_are_left_alone() -> None:
     other = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 9, 3), np.uint8)).save(other, "PNG")
     assert coarser(other.getvalue()) == other.getvalue()
+
+
+def test_a_file_that_is_there_stays_when_its_successor_cannot_be_written(small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace, run = small
+    (tmp_path / "x.html").write_text("as it was")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("strobe.checkpoints.os.replace", full)
+    report = Report(title="T", sections=[Section(title="S", panels=[Panel(renderer="loss_curves")])])
+    for write in (
+        lambda: write_report(workspace, report, run, tmp_path / "x.html"),
+        lambda: workspace.view("loss_curves", run).save(tmp_path / "x.html"),
+    ):
+        with pytest.raises(StrobeError, match="No space left on device"):
+            write()
+    assert [(f.name, f.read_text()) for f in tmp_path.iterdir()] == [("x.html", "as it was")]
 
 
 def test_a_report_in_a_notebook_is_the_standalone_page(small, tmp_path: Path) -> None:

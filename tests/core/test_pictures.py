@@ -23,8 +23,9 @@ import strobe
 from strobe import Frame, Renderer, StrobeError, Training, Workspace, charts
 from strobe.errors import UsageError
 from strobe.export import FORMATS, write_report, write_view
-from strobe.export.sheet import GUTTER, HALF, Picture, Tile, length, rows, wrapped
-from strobe.export.sizes import size_of
+from strobe.export.sheet import GUTTER, HALF, Block, Picture, Sheet, Tile, laid_out, length, rows, wrapped
+from strobe.export.sizes import fitted, size_of
+from strobe.panels.screen import colours
 from strobe.reports.files import load
 from strobe.reports.library import find
 from strobe.reports.model import Panel, Report, Section
@@ -185,12 +186,46 @@ def test_widths_and_scales(small, tmp_path: Path) -> None:
         assert image.width == 400
 
 
+def test_a_long_page_has_fewer_elements_unless_a_scale_was_asked_for() -> None:
+    assert fitted(size_of(), 1_388, 4_000).scale == 2
+    assert fitted(size_of(), 1_388, 21_588).scale == pytest.approx(32_767 / 21_588)
+    for size, height in ((size_of(scale=2), 21_588), (size_of("174mm"), 21_588), (size_of(), 33_000)):
+        with pytest.raises(UsageError, match="too large; take a smaller scale"):
+            fitted(size, 1_388, height)
+
+
+def test_panels_that_never_stand_side_by_side_take_one_column() -> None:
+    picture = Picture('<svg width="9" height="9"/>', 620, 300)
+    apart = [Block(str(i), "", [Tile(f"panel {i}", picture=picture), Tile("wide", full=True)]) for i in range(2)]
+    together = [Block("", "", [Tile("a", picture=picture), Tile("b", picture=picture)])]
+    assert laid_out(Sheet(apart, colours("strobe"))).width < 0.6 * laid_out(Sheet(together, colours("strobe"))).width
+
+
+def test_larger_type_leaves_labels_of_events_in_their_room(small, tmp_path: Path) -> None:
+    workspace, run = small
+    sizes = {}
+    for width in ("85mm", "165mm"):
+        root = ET.parse(workspace.view("loss_curves", run).save(tmp_path / "x.svg", theme="paper", width=width)).getroot()
+        texts = {t.text: float(t.get("font-size").removesuffix("px")) for t in root.iter(f"{SVG}text") if t.text in ("memorised", "peak", "test")}
+        sizes[width] = texts["test"], *(size for words, size in texts.items() if words != "test")
+    assert sizes["85mm"][0] == pytest.approx(11 * 1.35)
+    assert sizes["85mm"][1:] == (11.5,) * (len(sizes["85mm"]) - 1)
+    assert len(sizes["85mm"]) > 1
+    assert set(sizes["165mm"]) == {11}
+
+
 def test_some_panels(small, tmp_path: Path) -> None:
     workspace, run = small
     shown = report(Panel(renderer="loss_curves"), Panel(renderer="phase_table"), Panel(renderer="neuron_map"))
     for only, titles in (([3], {"Neuron map"}), (["first"], {"Loss curves", "Phase table"}), (["phase table"], {"Phase table"})):
         root = ET.parse(write_report(workspace, shown, run, tmp_path / "x.svg", only=only)).getroot()
         assert {p["title"] for p in json.loads(root.find(f"{SVG}metadata").text)["panels"]} == titles
+    for only, said in (
+        ("99", "there are panels 1 to 3, by number or title, and sections 'First', 'Second'"),
+        ("phase tabel", "did you mean 'Phase table'"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            write_report(workspace, shown, run, tmp_path / "x.svg", only=[only])
 
 
 @pytest.mark.parametrize("suffix", ["svg", "html"])
@@ -235,7 +270,7 @@ def test_labels_with_markup_are_text(small, tmp_path: Path) -> None:
         ("x.png", {}, {"fps": 3}, r"\.png takes no option 'fps'"),
         ("x.png", {}, {"scale": 400}, "from 0.1 to 20"),
         ("x.png", {}, {"width": "2mm"}, "legible from 16mm"),
-        ("x.png", {}, {"width": "1000in", "scale": 3}, "ends at 20,000px"),
+        ("x.png", {}, {"width": "1000in", "scale": 3}, "ends at 32,767px"),
     ],
 )
 def test_bad_requests_are_named(small, tmp_path: Path, name: str, cursor: dict[str, Any], options: dict[str, Any], said: str) -> None:

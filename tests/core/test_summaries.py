@@ -42,11 +42,12 @@ def test_every_sentence_is_what_a_table_says(small, markdown: Path) -> None:
     (last,) = keys[keys["set"] == "last"].to_dict("records")
     assert f"At the end it uses {last['n_keys']} frequencies: {', '.join(map(str, last['frequencies']))}." in text
     peak = small[0].table("phases").query("event == 'peak'").iloc[0]
-    assert f"peak (test\\_loss): step {peak.at_step:,}" in text
+    assert f"peak: step {peak.at_step:,}, from the test loss, recorded at {peak.lower:,} and {peak.upper:,}" in text
     recorded = small[1].metrics
     assert f"{recorded['train_loss'].iloc[-1]:.4g}" in text
     assert "key\\_frequencies: The frequencies a modular-addition network computes with" in text
-    assert "How it is defined: " in text
+    assert "memorised: first train loss below 0.01." in text  # with the number, not with the name of the setting
+    assert "the norm of its (cos, sin) pair exceeds 0.25 times the largest, in the table that `rule` (here W\\_L) names" in text
 
 
 def test_what_is_not_there_is_named_with_the_command(markdown: Path) -> None:
@@ -78,6 +79,7 @@ def test_two_runs_are_compared(small, tmp_path: Path) -> None:
     assert "The runs beside each other" in text
     assert "<th>difference</th>" in text
     assert text.count(f"<h2>{run.name}</h2>") == 2
+    assert text.count("memorised: first train loss below 0.01.") == 1  # defined once
     assert "default-src 'none'" in text
     assert "http" not in re.sub(r"http-equiv", "", text)
 
@@ -112,6 +114,7 @@ def test_a_long_summary_breaks_into_pages_and_says_what_it_is(tmp_path: Path) ->
     assert len(read.pages) == len(pages)
     assert read.metadata.title == "Long"
     assert f"1 of {len(pages)}" in read.pages[0].extract_text()
+    assert [float(side) * 25.4 / 72 for side in read.pages[0].mediabox[2:]] == pytest.approx([210, 297], abs=0.5)  # A4
 
 
 def test_a_family_without_a_story_tells_of_training_and_tables(small, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +134,7 @@ def test_sentences_ask_for_columns_and_for_nothing_else() -> None:
 
 def test_wrong_usage(small, tmp_path: Path) -> None:
     workspace, run = small
+    assert write_summary(workspace, [run], tmp_path / "x.MD").read_text().startswith("# What happened")
     for runs, output, said in [
         ([run], tmp_path, "is a folder"),
         ([run], tmp_path / "x.doc", "cannot write a summary as .doc; use one of .md, .html, .pdf"),

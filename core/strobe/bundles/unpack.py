@@ -58,8 +58,7 @@ def unpack(workspace: Workspace, file: str | Path, progress: Tick | None = None)
     path = Path(file).expanduser()
     if not path.is_file():
         raise UsageError(f"{path} is {'a folder' if path.is_dir() else 'not there'}; give a bundle, the file that `strobe bundle` wrote")
-    workspace.root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unbundle-", dir=workspace.root) as folder:
+    with _beside(workspace.root) as folder:
         try:
             with zipfile.ZipFile(path) as archive:
                 manifest = manifest_of(archive, path)
@@ -73,6 +72,15 @@ def unpack(workspace: Workspace, file: str | Path, progress: Tick | None = None)
             _place(move)
     runs = tuple(run.name for run in manifest.runs)
     return Placed(runs, tuple(dict.fromkeys(m.unit for m in moves)), tuple(skipped), tuple(kept))
+
+
+def _beside(root: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder to unpack into, where a rename suffices to place what is in it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix=".unbundle-", dir=root)
+    except OSError as e:
+        raise UsageError(f"nothing can be written to {root}: {e.strerror or e}; give another folder with --workspace") from e
 
 
 def _room(root: Path, manifest: Manifest, path: Path) -> None:

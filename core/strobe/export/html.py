@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checkpoints import write_atomically
 from ..errors import UsageError
 from ..panels.cards import LIGHT, Group, cards_of, choices, resolve, signed
 from ..panels.film import Reel
@@ -52,10 +53,8 @@ def write_html(
     by default). The page says both. Numbers are kept to 3 digits or more; see `strobe.export.columns`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        to_html(workspace, report, run, theme=theme, cursor=cursor, most_steps=most_steps, most_charts=most_charts, progress=progress), "utf-8"
-    )
+    page = to_html(workspace, report, run, theme=theme, cursor=cursor, most_steps=most_steps, most_charts=most_charts, progress=progress)
+    write_atomically(path, page.encode())
     return path
 
 

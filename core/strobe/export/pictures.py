@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .formats import Tick
 
 PAPER = "strobe_paper"
+EVENT_LABEL = 11.5
+"""px, at most: the widest event name of a story then stays within the room its neighbour leaves."""
 
 
 def write_report_picture(
@@ -133,13 +135,23 @@ def chosen(groups: Sequence[Group], only: Sequence[str | int]) -> list[Group]:
     names = {n for g in groups for n in (g.title, *(t for c in g.cards for t in (str(c.number), c.title)))}
     for name in only:
         if str(name).casefold() not in {n.casefold() for n in names}:
-            raise UsageError(f"the report has no panel and no section {str(name)!r}{did_you_mean(str(name), names)}")
+            raise UsageError(_no_such(str(name), groups))
 
     def kept(group: Group) -> tuple[Card, ...]:
         whole = group.title.casefold() in wanted
         return tuple(c for c in group.cards if whole or {str(c.number), c.title.casefold()} & wanted)
 
     return [replace(g, cards=cards) for g in groups if (cards := kept(g))]
+
+
+def _no_such(name: str, groups: Sequence[Group]) -> str:
+    """What is there instead: a title like it, else the numbers of the panels and the sections."""
+    titles, cards = [t for g in groups for t in (g.title, *(c.title for c in g.cards)) if t], cards_of(groups)
+    near = "" if name.isdigit() else did_you_mean(name, titles)
+    if "did you mean" not in near:
+        sections = ", ".join(repr(g.title) for g in groups if g.cards and g.title)
+        near = f"; there are panels 1 to {cards[-1].number}, by number or title{f', and sections {sections}' if sections else ''}"
+    return f"the report has no panel and no section {name!r}{near}"
 
 
 # --- one chart ---------------------------------------------------------------------------------------------------------------------------------
@@ -174,18 +186,26 @@ def restyled(spec: Mapping[str, Any], theme: str, type_factor: float = 1.0) -> d
     text = json.dumps(apart).replace(json.dumps(charts.theme(theme)["config"]["font"]), json.dumps(FONT))
     found = json.loads(text)
     if type_factor != 1.0:
-        found["config"] = _larger(found.get("config", {}), type_factor)
+        found = {**_events_legible(found), "config": _larger(found.get("config", {}), type_factor)}
     return {**found, "datasets": spec.get("datasets", {})}
 
 
 def _larger(value: Any, factor: float) -> Any:
-    """Sizes of type times a factor; labels of events less, for where they stand was chosen by their length."""
+    """Sizes of type times a factor."""
     if isinstance(value, dict):
-        if "event-label" in value:
-            small = _larger(value["event-label"], min(factor, 1.15))
-            return {**_larger({k: v for k, v in value.items() if k != "event-label"}, factor), "event-label": small}
         return {k: v * factor if k.lower().endswith("fontsize") and isinstance(v, int | float) else _larger(v, factor) for k, v in value.items()}
     return value
+
+
+def _events_legible(value: Any) -> Any:
+    """Labels of events grow no further than they have room: where they stand was chosen by their length. Said of each mark, for Vega-Lite takes the
+    size of text marks before that of their style."""
+    if isinstance(value, list):
+        return [_events_legible(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    found = {k: _events_legible(v) for k, v in value.items()}
+    return {**found, "fontSize": EVENT_LABEL} if found.get("type") == "text" and found.get("style") == "event-label" else found
 
 
 # --- files -------------------------------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .sheet import Picture
-from .sizes import Size, check_elements
+from .sizes import Size, fitted
 
 POINTS = 0.75
 """Points per CSS pixel."""
@@ -28,8 +28,7 @@ def at_size(picture: Picture, size: Size) -> Picture:
 
 
 def rastered(picture: Picture, size: Size) -> bytes:
-    """A PNG; its header says how large it is on paper."""
+    """A PNG; its header says how large it is on paper. Raises `UsageError` for one that is too large."""
     import vl_convert
 
-    check_elements(picture.width, picture.height, size.scale)
-    return bytes(vl_convert.svg_to_png(picture.svg, scale=POINTS, ppi=size.dpi))
+    return bytes(vl_convert.svg_to_png(picture.svg, scale=POINTS, ppi=fitted(size, picture.width, picture.height).dpi))

@@ -218,7 +218,8 @@ def laid_out(sheet: Sheet) -> Page:
     """Where everything stands."""
     canvas, size = _Canvas(sheet), sheet.text
     margin = MARGIN if sheet.framed else sheet.margin
-    columns = sheet.columns if any(len(b.tiles) > 1 for b in sheet.blocks) else 1
+    inner = _inner(sheet, sheet.columns)
+    columns = sheet.columns if any(len(row) > 1 for b in sheet.blocks for row in rows(b.tiles, sheet.columns, inner)) else 1  # no half stays empty
     inner = _inner(sheet, columns)
     width, y = inner + 2 * margin, float(margin)
     if sheet.title:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..checkpoints import write_atomically
 from ..panels.cards import LIGHT
 
 if TYPE_CHECKING:
@@ -16,8 +18,11 @@ def write_chart(view: View, path: Path, *, theme: str = LIGHT, progress: Tick | 
     """Write HTML (offline) or JSON, by the file's suffix."""
     from .. import charts
 
+    kind = path.suffix.removeprefix(".").lower()
+    text = io.StringIO()
     with charts.use(theme):
-        view.chart.save(str(path), **({"inline": True} if path.suffix == ".html" else {}))
+        view.chart.save(text, format=kind, **({"inline": True} if kind == "html" else {}))
+    write_atomically(path, text.getvalue().encode())
     if progress is not None:
         progress(1, 1)
     return path

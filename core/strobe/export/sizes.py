@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import UsageError
 
@@ -11,18 +11,19 @@ PIXELS = {"px": 1.0, "mm": 96 / 25.4, "cm": 960 / 25.4, "in": 96.0, "pt": 96 / 7
 """CSS pixels per unit: 96 to the inch."""
 SCREEN, PRINT = 2.0, 300 / 96
 """Picture elements per CSS pixel of a PNG: for screens of high density, and 300 to the inch for a width given in mm, cm, in or pt."""
-MOST = 20_000
-"""Picture elements along one side that a PNG may have."""
+MOST, MOST_ALL = 32_767, 400_000_000
+"""Picture elements along one side that a PNG may have, and in all: what viewers open."""
 READABLE, LARGEST = 6.0, 1.35
 """Points that axis labels of the theme for print have at least, as far as a factor of 1.35 on their size goes."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """`width` in CSS px, None for the picture's own; `scale` picture elements per px."""
+    """`width` in CSS px, None for the picture's own; `scale` picture elements per px, `chosen` by somebody or usual."""
 
     width: float | None = None
     scale: float = SCREEN
+    chosen: bool = True
 
     @property
     def dpi(self) -> float:
@@ -44,7 +45,7 @@ def size_of(width: str | float | None = None, scale: float | None = None) -> Siz
     chosen = scale if scale is not None else PRINT if unit in ("mm", "cm", "in", "pt") else SCREEN
     if isinstance(chosen, bool) or not isinstance(chosen, int | float) or not 0.1 <= chosen <= 20:
         raise UsageError(f"scale {chosen!r}: write a number from 0.1 to 20, the picture elements per pixel")
-    return Size(pixels, float(chosen))
+    return Size(pixels, float(chosen), scale is not None or unit not in ("", "px"))
 
 
 def _pixels(width: str | float | None) -> tuple[float | None, str]:
@@ -66,8 +67,21 @@ def check_columns(columns: int) -> None:
 
 
 def check_elements(width: float, height: float, scale: float) -> None:
-    """Refuse a PNG that no viewer opens."""
-    if max(width, height) * scale > MOST:
-        raise UsageError(
-            f"a PNG of {width * scale:,.0f} x {height * scale:,.0f} picture elements is too large; take a smaller scale, fewer panels, or svg or pdf"
-        )
+    """Refuse a picture that no viewer opens."""
+    fitted(Size(None, scale), width, height)
+
+
+def fitted(size: Size, width: float, height: float) -> Size:
+    """The size in which a PNG of these px can be opened: a long page gets a smaller scale, down to 1, unless one was asked for.
+
+    Raises `UsageError`.
+    """
+    largest = min(MOST / max(width, height), (MOST_ALL / (width * height)) ** 0.5)
+    if size.scale <= largest:
+        return size
+    if not size.chosen and largest >= 1:
+        return replace(size, scale=largest)
+    raise UsageError(
+        f"a PNG of {width * size.scale:,.0f} x {height * size.scale:,.0f} picture elements is too large; "
+        "take a smaller scale, fewer panels (--only), or svg or pdf"
+    )

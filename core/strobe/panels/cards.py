@@ -13,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StrobeError, UsageError
+from ..plugin import with_values
 from ..reports.model import Panel, Report
 from ..reports.requirements import installed
 from ..runs.run import Run, readable
@@ -272,7 +273,7 @@ def _card(company: Companions, number: int, panel: Panel) -> Card:
         card,
         title=_titled(card.title, view),
         view=view,
-        how_to_read=panel.how_to_read or _meaning(workspace, plugin, panel),
+        how_to_read=panel.how_to_read or with_values(renderer, _meaning(workspace, plugin, panel)),
         who=plugin.who,
         shift=shift,
     )
@@ -293,7 +294,7 @@ def card_of(view: View) -> Card:
     name = plugin.name if plugin is not None else cls.__name__
     panel = Panel(renderer=name, table=view.table, sql=view.sql, slots=dict(view.slots), follow=list(view.follow))
     title, who = words(view.table or (view.sql and "query") or name), plugin.who if plugin is not None else f"renderer {name}"
-    how = _meaning(view.workspace, plugin, panel) if plugin is not None else cls.summary()
+    how = with_values(view.renderer, _meaning(view.workspace, plugin, panel) if plugin is not None else cls.summary())
     return Card(1, panel, title, how, view, who=who)
 
 

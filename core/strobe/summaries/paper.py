@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..errors import UsageError
+from ..export.raster import POINTS, at_size
 from ..export.sheet import LEADING, Picture, document, escaped, length, placed, wrapped
+from ..export.sizes import Size
 from ..version import __version__
 from .document import Document, Figure, Grid, Heading, Words
 
@@ -84,7 +86,8 @@ def to_pdf(summary: Document, palette: Mapping[str, str]) -> bytes:
 
     writer = PdfWriter()
     for page in laid_out(summary, palette):
-        writer.append(PdfReader(io.BytesIO(vl_convert.svg_to_pdf(page))))
+        points = at_size(Picture(page, WIDTH, HEIGHT), Size(WIDTH * POINTS))  # a PDF takes the numbers of an SVG for points
+        writer.append(PdfReader(io.BytesIO(vl_convert.svg_to_pdf(points.svg))))
     facts = json.dumps(summary.facts, default=str)
     writer.add_metadata({"/Title": summary.title, "/Subject": summary.footer, "/Creator": f"Strobe {__version__}", "/Keywords": facts})
     file = io.BytesIO()
@@ -119,8 +122,8 @@ def _words(pages: _Pages, block: Words) -> None:
     size, colour = (SMALL, "muted") if block.small else (BODY, "text")
     for item in block.items:
         pages.room(size * LEADING)
-        pages.line("•", size, MARGIN + 4)
-        pages.text(item, size, indent=18)
+        pages.line("•", size, MARGIN + 4, colour=colour)
+        pages.text(item, size, indent=18, colour=colour)
     if block.text:
         pages.text(block.text, size, colour=colour)
 

@@ -15,6 +15,7 @@ from ..panels.moments import events_of
 from ..reports.model import Panel, Report, Section
 from ..runs.run import readable
 from ..version import __version__
+from .define import definitions
 from .document import Block, Document, Figure, Grid, Heading, Words
 from .story import Comparison, Fact, Part, read_story
 
@@ -32,14 +33,14 @@ def summary(workspace: Workspace, runs: Sequence[Run], theme: str = LIGHT, progr
     blocks: list[Block] = []
     if len(runs) > 1:
         blocks += _compared(workspace, runs, stories[runs[0].name].compare)
-    total, done = sum(len(s.sections) for s in stories.values()), 0
+    total, done, said = sum(len(s.sections) for s in stories.values()), 0, set[str]()
     for run in runs:
         if len(runs) > 1:
             blocks.append(Heading(run.name))
         level = 3 if len(runs) > 1 else 2
         blocks += _trained(workspace, run, level)
         for part in stories[run.name].sections:
-            blocks += _told(workspace, run, part, level, theme)
+            blocks += _told(workspace, run, part, level, theme, said)
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -87,17 +88,18 @@ def _stored(workspace: Workspace, run: Run, level: int) -> Iterator[Block]:
 # --- a story -----------------------------------------------------------------------------------------------------------------------------------
 
 
-def _told(workspace: Workspace, run: Run, part: Part, level: int, theme: str) -> Iterator[Block]:
+def _told(workspace: Workspace, run: Run, part: Part, level: int, theme: str, said: set[str]) -> Iterator[Block]:
+    """A section; what was defined already (`said`) is not defined again."""
     yield Heading(part.title, level)
     if missing := [name for name in part.needs if not _has(workspace, name, run)]:
         yield Words(f"Not computed: `strobe analyze {run.name} -a {' -a '.join(missing)}`.")
         return
     for fact in part.facts:
         yield from _fact(workspace, run, fact)
-    if part.define:
-        yield Words("How it is defined: " + "; ".join(_defined(workspace, name) for name in part.define) + ".", small=True)
     if part.figure is not None:
         yield _figure(workspace, run, part.figure, theme)
+    yield from definitions(workspace, [name for name in part.define if name not in said])
+    said.update(part.define)
 
 
 def _fact(workspace: Workspace, run: Run, fact: Fact) -> Iterator[Block]:
@@ -154,18 +156,6 @@ def _has(workspace: Workspace, table: str, run: Run) -> bool:
         return False
 
 
-def _defined(workspace: Workspace, name: str) -> str:
-    """`table.column`: its description with its unit; `table`: what the analyzer says that it measures."""
-    table, _, column = name.partition(".")
-    try:
-        if not column:
-            return f"{table}: {workspace.registry.analyzer(table).summary().rstrip('.')}"
-        known = workspace.schema(table).columns[column]
-    except (StrobeError, KeyError):
-        return f"{name}: not installed here"
-    return f"{column.replace('_', ' ')}: {known.description}{f' ({known.unit})' if known.unit not in ('', '1') else ''}"
-
-
 def _figure(workspace: Workspace, run: Run, panel: Panel, theme: str) -> Block:
     cards = cards_of(resolve(workspace, Report(title="x", sections=[Section(title="x", panels=[panel])]), run))
     return shown(cards[0], completed(workspace, run, cards, None), theme)
@@ -176,7 +166,8 @@ def shown(card: Card, looking: Mapping[str, Any], theme: str) -> Block:
     tile = tile_of(card, looking, theme)
     if tile.picture is None:
         return Words(f"{tile.title}: no figure. {tile.problem}")
-    return Figure(tile.picture, f"{tile.title}. {tile.how} ({card.footnote})")
+    where = f" at step {looking['step']:,}" if "step" in looking else ""
+    return Figure(tile.picture, f"{tile.title}{where}. {tile.how} ({card.footnote})")
 
 
 def report_blocks(workspace: Workspace, report: Report, run: Run, cursor: Mapping[str, Any] | None, theme: str) -> Iterator[Block]:
@@ -209,8 +200,7 @@ def _compared(workspace: Workspace, runs: Sequence[Run], comparisons: Sequence[C
             yield Words(f"Not computed: `strobe analyze {run} -a {name}`.")
             continue
         yield _beside(workspace, runs, comparison)
-        if comparison.define:
-            yield Words("How it is defined: " + "; ".join(_defined(workspace, name) for name in comparison.define) + ".", small=True)
+        yield from definitions(workspace, comparison.define)
 
 
 def _beside(workspace: Workspace, runs: Sequence[Run], comparison: Comparison) -> Grid:
@@ -218,7 +208,7 @@ def _beside(workspace: Workspace, runs: Sequence[Run], comparison: Comparison) -
     names = next((columns for columns, rows in found if rows), [])
     values = {name: [rows[0].get(name) if rows else None for _, rows in found] for name in names}
     pair = len(runs) == 2
-    rows = [(name, *map(_written, known), *([_difference(*known)] if pair else [])) for name, known in values.items()]
+    rows = [(name.replace("_", " "), *map(_written, known), *([_difference(*known)] if pair else [])) for name, known in values.items()]
     return Grid(("", *(run.name for run in runs), *(["difference"] if pair else [])), tuple(rows))
 
 

@@ -49,7 +49,7 @@ def write_summary(workspace: Workspace, runs: Sequence[str | Run], output: str |
     path = Path(output).expanduser()
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it, for example {path / 'summary.md'}")
-    if path.suffix not in WRITERS:
+    if path.suffix.lower() not in WRITERS:
         raise UsageError(f"{path.name}: cannot write a summary as {path.suffix or 'a file without suffix'}; use one of {', '.join(WRITERS)}")
     if not runs:
         raise UsageError("which runs? a summary is of at least one; `strobe runs` lists them")
@@ -58,7 +58,7 @@ def write_summary(workspace: Workspace, runs: Sequence[str | Run], output: str |
     document = summary(workspace, chosen, named, progress)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        WRITERS[path.suffix](document, path, colours(named))
+        WRITERS[path.suffix.lower()](document, path, colours(named))
     except OSError as e:
         raise UsageError(f"{path} cannot be written: {e.strerror or e}") from e
     return path
@@ -131,7 +131,8 @@ def _html(document: Document, path: Path, palette: Mapping[str, str]) -> None:
             parts.append(f"<h{block.level}>{html.escape(block.text)}</h{block.level}>")
         elif isinstance(block, Words):
             listed = "".join(f"<li>{_marked(item)}</li>" for item in block.items)
-            parts.append(f"<ul>{listed}</ul>" if listed else f"<p{' class=small' if block.small else ''}>{_marked(block.text)}</p>")
+            look = " class=small" if block.small else ""
+            parts.append(f"<ul{look}>{listed}</ul>" if listed else f"<p{look}>{_marked(block.text)}</p>")
         elif isinstance(block, Grid):
             head = "".join(f"<th>{_marked(c)}</th>" for c in block.columns)
             body = "".join(f"<tr>{''.join(f'<td>{_marked(c)}</td>' for c in row)}</tr>" for row in block.rows)

@@ -23,8 +23,9 @@ function allowed() {
 
 // A mounted chart: its view, and the overlay that moves the cursor without drawing the chart again (null where the cursor changes more than a rule).
 export class Chart {
-  static async mount(element, spec, datasets, renderer) {
-    const rows = Object.fromEntries(await Promise.all(Object.entries(datasets).map(async ([name, given]) => [name, await prepared(given)])));
+  // `atOnce`: nothing is waited for that a browser does elsewhere, so the chart stands when the microtasks of the caller are done.
+  static async mount(element, spec, datasets, renderer, atOnce = false) {
+    const rows = Object.fromEntries(await Promise.all(Object.entries(datasets).map(async ([name, given]) => [name, await prepared(given, atOnce)])));
     let moving = null;
     const patch = (compiled) => {
       if (renderer === "canvas") moving = movingMarks(compiled);
@@ -67,8 +68,8 @@ export class Chart {
 }
 
 // Copies, because Vega marks the rows it is given; with their pictures, so that a map is drawn at once and never blank.
-async function prepared(rows) {
-  const wanted = rows.some((row) => row.url) ? await Promise.all(rows.map((row) => row.url && picture(row.url))) : [];
+async function prepared(rows, atOnce = false) {
+  const wanted = rows.some((row) => row.url) ? await Promise.all(rows.map((row) => row.url && (atOnce ? loading(row.url) : picture(row.url)))) : [];
   return rows.map((row, i) => (wanted[i] ? { ...row, picture: wanted[i] } : { ...row }));
 }
 
@@ -79,17 +80,21 @@ async function picture(url) {
     pictures.set(url, kept);
     return kept;
   }
-  const made = new Image();
-  made.src = url;
+  const made = loading(url);
   try {
     await made.decode();
   } catch {
     return null; // no picture: the mark stays empty
   }
-  Object.defineProperty(made, "url", { value: url, writable: true }); // Vega compares it with the mark's
   pictures.set(url, made);
   if (pictures.size > MOST_PICTURES) pictures.delete(pictures.keys().next().value);
   return made;
+}
+
+function loading(url) {
+  const made = new Image();
+  made.src = url;
+  return Object.defineProperty(made, "url", { value: url, writable: true }); // Vega compares it with the mark's
 }
 
 // Image marks take the decoded picture of their row.

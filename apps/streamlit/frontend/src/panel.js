@@ -11,12 +11,13 @@ import { element, number, table } from "./words.js";
 const SLOW = 150; // ms after which a picture of another place is dimmed
 
 export class Panel {
-  // `pin` is a cursor of its own, for a panel that does not follow the page.
-  constructor(card, board, renderer = "canvas", pin = null) {
+  // `pin` is a cursor of its own, for a panel that does not follow the page; `atOnce` see `Chart.mount`.
+  constructor(card, board, renderer = "canvas", pin = null, atOnce = false) {
     this.card = card;
     this.board = board;
     this.renderer = renderer;
     this.pin = pin;
+    this.atOnce = atOnce;
     this.shown = null; // the shot that is drawn
     this.mounted = null; // the chart
     this.near = false;
@@ -136,7 +137,7 @@ export class Panel {
   async mountChart(spec, shot) {
     const datasets = Object.fromEntries(Object.entries(shot.datasets).map(([name, [, rows]]) => [name, rows]));
     this.close();
-    this.mounted = await Chart.mount(this.chart, spec, datasets, this.renderer);
+    this.mounted = await Chart.mount(this.chart, spec, datasets, this.renderer, this.atOnce);
     this.plots = stepPlots(spec);
     this.chart.classList.toggle("clickable", this.plots.length > 0 || this.card.picks.length > 0);
     this.view.addEventListener("click", (event, item) => this.click(event, item));

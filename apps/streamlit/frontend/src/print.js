@@ -2,36 +2,31 @@
 import { Panel } from "./panel.js";
 import { element } from "./words.js";
 
-export async function forPaper(board) {
+// A browser that prints waits for no timer and no picture, only for what its "beforeprint" leaves to microtasks: every card is drawn in those.
+export function forPaper(board) {
   clear(board);
-  for (const { card, element: shown } of board.panels) {
-    const panel = new Panel(card, board, "svg");
-    panel.near = true;
-    const place = element("div", { className: "printed" });
-    shown.querySelector(".chart").before(place);
-    place.append(panel.chart); // Vega measures what is in the page
-    await panel.update();
-    const drawn = panel.chart.querySelector("svg");
-    place.replaceChildren(...(drawn ? [drawn] : panel.chart.childNodes));
-    panel.mounted?.close();
-  }
+  return Promise.all(board.panels.map((panel) => onPaper(panel, board)));
+}
+
+async function onPaper({ card, element: shown }, board) {
+  const panel = new Panel(card, board, "svg", null, true);
+  panel.near = true;
+  const place = element("div", { className: "printed" });
+  shown.querySelector(".chart").before(place);
+  place.append(panel.chart); // Vega measures what is in the page
+  await panel.update();
+  const drawn = panel.chart.querySelector("svg");
+  if (drawn) drawn.style.maxWidth = `min(100%, ${drawn.getAttribute("width")}px)`; // no larger than on the screen
+  place.replaceChildren(...(drawn ? [drawn] : panel.chart.childNodes));
+  panel.mounted?.close();
 }
 
 export function clear(board) {
   for (const place of board.root.querySelectorAll(".printed")) place.remove();
 }
 
-// Charts take time to draw, and a browser's own "print" waits for nothing: the button and Ctrl+P draw first.
 export function listenToPrint(board, button) {
-  const print = async () => {
-    await forPaper(board);
-    globalThis.print();
-  };
-  button.addEventListener("click", print);
-  document.addEventListener("keydown", (event) => {
-    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "p") return;
-    event.preventDefault();
-    print();
-  });
+  button.addEventListener("click", () => globalThis.print());
+  addEventListener("beforeprint", () => void forPaper(board));
   addEventListener("afterprint", () => clear(board));
 }
