@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import ConsoleMessage, Error, FloatRect, Locator, Page, Request, expect
+from playwright.sync_api import ConsoleMessage, Error, FloatRect, Locator, Page, Request, WebSocket, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
@@ -100,6 +101,7 @@ class Reader:
     def __init__(self, tab: Page, address: str, problems: list[str]) -> None:
         self.tab, self.address, self.problems = tab, address, problems
         self.asked: list[str] = []
+        self.runs = 0
 
     @classmethod
     @contextmanager
@@ -110,9 +112,27 @@ class Reader:
             if "/api/frames" in request.url:
                 made.asked.append(request.url)
 
+        def connected(socket: WebSocket) -> None:
+            socket.on("framereceived", heard)
+
+        def heard(message: str | bytes) -> None:
+            made.runs += isinstance(message, bytes) and ForwardMsg.FromString(message).WhichOneof("type") == "script_finished"
+
         tab.on("request", ask)
+        tab.on("websocket", connected)
         yield made
+        tab.remove_listener("websocket", connected)
         tab.remove_listener("request", ask)
+
+    @contextmanager
+    def python_runs(self) -> Iterator[None]:
+        """What happens in the block has Python run, a while later; on leaving it, that run has ended."""
+        still(self.tab)
+        before, end = self.runs, time.monotonic() + PATIENCE / 1000
+        yield
+        while self.runs == before:
+            assert time.monotonic() < end, "Python was not told"
+            self.tab.wait_for_timeout(25)
 
     def open(self, report: str, run: str = "small", **cursor: int) -> Reader:
         query = "&".join(f"{name}={value}" for name, value in {"run": run, "report": report, **cursor}.items())
@@ -167,24 +187,6 @@ def chosen(page: Page, box: Locator, option: str) -> None:
         except Error:
             page.keyboard.press("Escape")
     raise AssertionError(f"there is no option {option}")
-
-
-RUNS = """() => {
-  const app = document.querySelector("[data-testid=stApp]");
-  globalThis.runsOfPython = 0;
-  globalThis.runsSeen?.disconnect();
-  globalThis.runsSeen = new MutationObserver(() => app.dataset.testScriptState === "notRunning" && (globalThis.runsOfPython += 1));
-  globalThis.runsSeen.observe(app, { attributeFilter: ["data-test-script-state"] });
-}"""
-
-
-@contextmanager
-def python_runs(page: Page) -> Iterator[None]:
-    """What happens in the block has Python run once, a while later; on leaving it, that run has ended."""
-    still(page)
-    page.evaluate(RUNS)
-    yield
-    page.wait_for_function("globalThis.runsOfPython > 0", timeout=PATIENCE)
 
 
 def until(page: Page, condition: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from reading import PATIENCE, Reader, chosen, python_runs, serving, until, watched
+from reading import PATIENCE, Reader, chosen, serving, until, watched
 from small import STEPS, forget, small_workspace
 
 from strobe import Training, Workspace
@@ -405,7 +405,7 @@ def test_a_page_that_is_not_known_any_more_is_given_up_and_asked_for_once(reader
 def test_python_running_again_leaves_the_charts_as_they_are(reader: Reader) -> None:
     reader.open("few", step=10)
     reader.tab.evaluate("strobe.board.panels.forEach(p => (p.view.mine = true))")
-    with python_runs(reader.tab):  # once the cursor has come to rest
+    with reader.python_runs():  # once the cursor has come to rest
         reader.key("ArrowRight", 20)
     assert reader.tab.evaluate("strobe.board.panels.every(p => p.view.mine)")
 
@@ -427,7 +427,7 @@ def test_two_tabs_do_not_disturb_each_other(reader: Reader, address: str) -> Non
     beside = reader.tab.context.new_page()
     with watched(beside) as problems, Reader.of(beside, address, problems) as other:
         other.open("few", step=30)
-        with python_runs(reader.tab):
+        with reader.python_runs():
             reader.key("ArrowRight", 5)
         assert (reader.at(), other.at()) == (5, 30)
     beside.close()
