@@ -37,9 +37,13 @@ def show(workspace: Workspace) -> None:
     opened = st.session_state.setdefault("jobs since", time.time() - RECENT)
     recent = [j for j in ended if (j.finished or 0) >= opened]
     with st.container(border=True, key="jobs", gap="small"):
-        _head(store, active, ended)
-        _rows(store, active, "waiting")
-        _rows(store, recent, "ended lately")
+        with st.container(gap="small"):  # what comes and goes in it moves no row
+            _head(store, active, ended)
+        if len(active) + len(recent) <= MOST:  # each row keeps its place: nobody cancels what has just come to stand there
+            _rows(store, [job for job in jobs if job in active or job in recent], "")
+        else:
+            _rows(store, active, "waiting")
+            _rows(store, recent, "ended lately")
         _older(store, [j for j in ended if j not in recent])
 
 
