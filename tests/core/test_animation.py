@@ -175,7 +175,8 @@ def test_a_process_that_dies_is_named_and_what_is_done_stays(tmp_path: Path) -> 
         pytest.raises(StrobeError, match=r"the process that draws frame 1 ended: .*drawing-00001\.json.*goes on"),
         painters.Crew(tmp_path, 1, alone=True) as crew,
     ):
-        crew.paint_all(1, [1], lambda i: None)
+        crew.offer([("apart", 0, 1), ("room", 0, 1), ("over", 0, 1), ("ground", 0, 1), ("frame", 1, 1)])
+        crew.wait(lambda piece: None)
 
 
 # --- axes --------------------------------------------------------------------------------------------------------------------------------------
@@ -267,7 +268,7 @@ def test_durations() -> None:
 )
 def test_what_cannot_work_is_said_before_anything_is_drawn(small, tmp_path: Path, monkeypatch, options: dict[str, Any], said: str | None) -> None:
     workspace, run = small
-    monkeypatch.setattr(animate, "_draw_all", lambda *a: pytest.fail("drawn"))
+    monkeypatch.setattr(animate, "_frames", lambda *a: pytest.fail("drawn"))
     if said is None:
         with pytest.raises(pytest.fail.Exception):
             write_report(workspace, report(LOSS, Panel(renderer="neuron_map")), run, tmp_path / "x.gif", **options)
