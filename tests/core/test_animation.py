@@ -205,7 +205,7 @@ def test_what_a_power_cut_left_is_made_again(small, tmp_path: Path) -> None:
 
 def test_frames_made_by_a_plan_that_did_not_hold_are_made_again(small, tmp_path: Path) -> None:
     """The tallest bar is in none of the five frames that are drawn first."""
-    workspace, run = small
+    workspace, _ = small
     view, values = workspace.view(Odd(), "small", "activation_maps", step=30), list(range(8))
     versions = []
     with pytest.MonkeyPatch.context() as patch:
