@@ -19,7 +19,7 @@ from PIL import Image
 from small import STEPS, small_workspace
 
 from strobe import Frame, Number, Renderer, charts
-from strobe.animation import animate, frames, movies, painter, painters
+from strobe.animation import animate, frames, making, movies, painter, painters
 from strobe.animation.compose import Reel
 from strobe.animation.sweep import Domains, Pace
 from strobe.errors import StrobeError, UsageError
@@ -48,11 +48,24 @@ class Growing(Renderer):
 
     slots = {"y": Number()}
     colour: str = "#aa0000"
+    taller: bool = False
 
     def render(self, frame: Frame) -> Any:
         step = int(frame.cursor["step"])
         rows = charts.dataset("bars", [{"x": "a", "value": step}])
-        return alt.Chart(rows).mark_bar(color=self.colour).encode(x="x:N", y="value:Q").properties(width=60, height=100)
+        return alt.Chart(rows).mark_bar(color=self.colour).encode(x="x:N", y="value:Q").properties(width=60, height=100 + step * self.taller)
+
+
+class Odd(Renderer):
+    """Draws a bar that is tallest for neuron 3."""
+
+    slots = {"y": Number()}
+    at = ("neuron",)
+
+    def render(self, frame: Frame) -> Any:
+        neuron = int(frame.cursor["neuron"])
+        rows = charts.dataset("bars", [{"x": "a", "value": 1 + neuron + 100 * (neuron == 3)}])
+        return alt.Chart(rows).mark_bar(color="#aa0000").encode(x="x:N", y="value:Q").properties(width=60, height=100)
 
 
 # --- files -------------------------------------------------------------------------------------------------------------------------------------
@@ -175,7 +188,50 @@ def test_a_process_that_dies_is_named_and_what_is_done_stays(tmp_path: Path) -> 
         pytest.raises(StrobeError, match=r"the process that draws frame 1 ended: .*drawing-00001\.json.*goes on"),
         painters.Crew(tmp_path, 1, alone=True) as crew,
     ):
-        crew.paint_all(1, [1], lambda i: None)
+        crew.offer([("apart", 0, 1), ("room", 0, 1), ("over", 0, 1), ("ground", 0, 1), ("frame", 1, 1)])
+        crew.wait(lambda piece: None)
+
+
+def test_what_a_power_cut_left_is_made_again(small, tmp_path: Path) -> None:
+    """Files of a film in the making are not flushed: one that is cut off is no frame."""
+    whole = json.dumps({"lines": []}).encode()
+    for name, content in {"drawing-00000.json": whole, "drawing-00001.json": whole[:5], "frame-00000.png": b"", ".x.png.7.tmp": b"x"}.items():
+        (tmp_path / name).write_bytes(content)
+    Image.new("RGB", (2, 2)).save(tmp_path / "frame-00001.png")
+    (tmp_path / "whole-00-00000.svg").write_text("<svg><g>")
+    frames.cleared(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"drawing-00000.json", "frame-00001.png"}
+
+
+def test_frames_made_by_a_plan_that_did_not_hold_are_made_again(small, tmp_path: Path) -> None:
+    """The tallest bar is in none of the five frames that are drawn first."""
+    workspace, _ = small
+    view, values = workspace.view(Odd(), "small", "activation_maps", step=30), list(range(8))
+    versions = []
+    with pytest.MonkeyPatch.context() as patch:
+        settle = making.Making._settle
+        patch.setattr(making.Making, "_settle", lambda self, plan: versions.append(settle(self, plan)) or versions[-1])
+        guessed = view.animate(tmp_path / "guessed.gif", over="neuron", values=values, scale=0.5, processes=1)
+    assert versions.count(True) == 2
+    plain = view.animate(tmp_path / "plain.gif", over="neuron", values=values, scale=0.5, processes=0)
+    assert guessed.read_bytes() == plain.read_bytes()
+
+
+def test_a_page_has_room_for_the_tallest(small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chart that is another size at each frame costs itself, not the page; what stands below it stays where it is."""
+    workspace, _ = small
+    monkeypatch.setattr(animate.shutil, "rmtree", lambda folder: None)
+    view = workspace.view(Growing(taller=True), "small", "weight_norms")
+    view.animate(tmp_path / "x.gif", scale=1, values=[10, 20, 30], processes=0)
+    (folder,) = (f for f in (workspace.root / animate.FOLDER).iterdir() if list(f.glob("whole-*")))
+    reel = Reel([frames.frame_file(folder, i) for i in range(3)], "#ffffff", folder / frames.PAGE)
+    boxes = [reel.changed(i) for i in range(3)]
+    monkeypatch.undo()
+    room = json.loads(frames.room_file(folder, 0).read_text())
+    sizes = [painter.Painter.of(folder).script.whole(0, i).height for i in range(3)]
+    animate.shutil.rmtree(folder)
+    assert boxes[0] == boxes[1] == boxes[2] is not None
+    assert room[1] == max(sizes) > min(sizes)
 
 
 # --- axes --------------------------------------------------------------------------------------------------------------------------------------
@@ -267,7 +323,7 @@ def test_durations() -> None:
 )
 def test_what_cannot_work_is_said_before_anything_is_drawn(small, tmp_path: Path, monkeypatch, options: dict[str, Any], said: str | None) -> None:
     workspace, run = small
-    monkeypatch.setattr(animate, "_draw_all", lambda *a: pytest.fail("drawn"))
+    monkeypatch.setattr(animate, "_frames", lambda *a: pytest.fail("drawn"))
     if said is None:
         with pytest.raises(pytest.fail.Exception):
             write_report(workspace, report(LOSS, Panel(renderer="neuron_map")), run, tmp_path / "x.gif", **options)

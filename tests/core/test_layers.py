@@ -89,6 +89,23 @@ def test_grids_with_headers_on_both_sides() -> None:
     assert stage.at({"dots": rows(3, "ac")}) is None
 
 
+def test_cells_that_only_a_layout_places() -> None:
+    """Cells without axes of their own stand where the layout of the whole chart puts them."""
+
+    def rows(at: float) -> list[dict[str, Any]]:
+        return [{"row": r, "column": c, "x": at, "y": at} for r in "ab" for c in "cde"]
+
+    bare = {"scale": alt.Scale(domain=[0, 4]), "axis": None}
+    points = alt.Chart(charts.dataset("dots", rows(1))).mark_circle(opacity=1).encode(alt.X("x:Q", **bare), alt.Y("y:Q", **bare))
+    template = vl_convert.vegalite_to_vega(points.properties(width=20, height=20).facet(row="row:N", column="column:N").to_dict())
+    stage = staged(template, ["dots"], {"dots": rows(1)}, [{"dots": rows(2)}])
+    assert stage is not None
+    found = stage.at({"dots": rows(3)})
+    assert found is not None
+    assert sum(layer.svg.count("<path") for layer in found) == 6
+    assert stage.at({"dots": rows(3)[:3]}) is None  # a row of cells fewer
+
+
 def test_the_address_of_a_picture_is_that_of_the_whole_drawing() -> None:
     def rows(shade: int) -> list[dict[str, Any]]:
         picture = io.BytesIO()

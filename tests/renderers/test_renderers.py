@@ -136,6 +136,20 @@ def test_axes_have_titles_and_charts_have_alt_text(name: str) -> None:
         assert all(titles.values())
 
 
+def test_heads_take_as_much_room_whatever_they_do() -> None:
+    """A page of animations is laid out once: badges and strips stand in as many rows at every step."""
+    f = frame("head_badges", 7, LATE)
+    one, other = (drawn("head_badges", f, **settings) for settings in ({"pattern_from": 0.0}, {"pattern_from": 1.0, "uniform_from": 0.0}))
+    assert {row["type"] for row in one["datasets"]["heads"]} != {row["type"] for row in other["datasets"]["heads"]}
+    assert one["height"] == other["height"]
+    assert [(row["x"], row["y"]) for row in one["datasets"]["heads"]] == [(row["x"], row["y"]) for row in other["datasets"]["heads"]]
+    f = frame("head_spectrum", 7, LATE)
+    still = f.data.assign(fractions=[None, *f.data["fractions"].iloc[1:]])
+    whole, less = (drawn("head_spectrum", replace(f, data=data)) for data in (f.data, still))
+    assert {row["strip"] for row in less["datasets"]["bars"]} == {row["strip"] for row in whole["datasets"]["bars"]}
+    assert len({row["strip"] for row in less["datasets"]["bars"] if "does not vary" in row["still"]}) == 1
+
+
 @pytest.mark.parametrize("name", RENDERERS)
 def test_nothing_to_draw_is_said(name: str) -> None:
     f = frame(name, 7, 100)

@@ -25,7 +25,8 @@ from ..panels.moments import events_of
 from ..panels.screen import colours, places
 from ..version import __version__
 from .compose import Reel
-from .frames import PAGE, PLAN, apart, cleared, drawing_file, frame_file, moving, read_json, write_json
+from .frames import PAGE, apart, cleared, drawing_file, frame_file, moving, read_json, write_json
+from .making import Making, in_order
 from .movies import ENCODERS, check_mp4
 from .painters import Crew, processes_for
 from .sweep import Domains, Pace
@@ -179,12 +180,15 @@ def _frames(film: Film, folder: Path, meter: _Meter, processes: int | None) -> N
     missing = [i for i in range(count) if not frame_file(folder, i).is_file()]
     helpers = processes_for(len(missing), panels) if processes is None else min(processes, len(missing))
     with Crew(folder, helpers, alone=processes is not None) as crew:
-        domains = _draw_all(film, folder, meter)
-        first = read_json(drawing_file(folder, 0))
-        changing = moving((read_json(drawing_file(folder, i)) for i in range(count)), first)
-        write_json(folder / PLAN, {**_plan(film, domains), "frames": count, "moving": changing})
-        meter.skip(count - len(missing))
-        crew.paint_all(panels, missing, lambda i: meter())
+        making = Making(folder, panels, count, crew, meter)
+        rows, drawn = _Rows(film, folder), list[int]()
+        for i in in_order(count):
+            rows.draw(i)
+            meter()
+            drawn.append(i)
+            making.go_on(rows.plan, drawn)
+        making.finish(rows.plan())
+        meter.skip(meter.total - meter.done)
 
 
 @dataclass
@@ -199,7 +203,7 @@ class _Meter:
         self.skip(1)
 
     def skip(self, done: int) -> None:
-        self.done += done
+        self.done = min(self.done + done, self.total)
         if self.progress is not None and done:
             self.progress(self.done, self.total)
 
@@ -219,22 +223,31 @@ def _settings(card: Card) -> Any:
     return [type(card.view.renderer).__qualname__, card.view.renderer.model_dump(mode="json")] if card.view else None
 
 
-def _draw_all(film: Film, folder: Path, meter: _Meter) -> list[Domains]:
-    """Have every frame drawn as rows, and see what its axes must hold. Frames that lie there are read instead."""
-    domains = [Domains() for _ in film.cards]
-    drawer = _Drawer(film)
-    first: dict[str, Any] | None = None
-    for i in range(len(film.cursors)):
-        file = drawing_file(folder, i)
+class _Rows:
+    """Frames drawn as rows, one after the other, with what all of them share: what axes must hold, and what moves. Those that lie there are read."""
+
+    def __init__(self, film: Film, folder: Path) -> None:
+        self.film, self.folder, self.drawer = film, folder, _Drawer(film)
+        self.domains = [Domains() for _ in film.cards]
+        self.moving: list[set[str]] = [set() for _ in film.cards]
+        self.first: dict[str, Any] = {}
+
+    def draw(self, i: int) -> None:
+        """Draw a frame; the first one comes first."""
+        file = drawing_file(self.folder, i)
         if not file.is_file():
-            shown = drawer.frame(i)
-            write_json(file, shown if first is None else apart(shown, first))
+            shown = self.drawer.frame(i)
+            write_json(file, apart(shown, self.first) if self.first else shown)
         content = read_json(file)
-        first = first or content
-        for known, panel, before in zip(domains, content["panels"], first["panels"], strict=True):
+        self.first = self.first or content
+        for known, panel, before in zip(self.domains, content["panels"], self.first["panels"], strict=True):
             known.see(before["spec"] if panel["spec"] is None else panel["spec"], panel["datasets"])
-        meter()
-    return domains
+        for names, more in zip(self.moving, moving([content], self.first), strict=True):
+            names.update(more)
+
+    def plan(self) -> dict[str, Any]:
+        """What all frames share, as far as they are drawn."""
+        return {**_plan(self.film, self.domains), "frames": len(self.film.cursors), "moving": [sorted(names) for names in self.moving]}
 
 
 class _Drawer:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..export.sheet import Block, Line, Page, Picture, Place, Sheet, Tile, laid_out, page_parts, placed
 from ..export.sizes import Size, check_elements
 from .compose import Patch, Pixels, alone, around, over, packed, painted, patches_of, png_of
-from .frames import GROUND, PAGE, apart_file, over_file, put, read_json, whole_file, write_json
+from .frames import GROUND, PAGE, apart_file, over_file, put, read_json, room_file, whole_file, write_json
 from .reach import Box
 from .script import Script
 from .stage import Stage, staged
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Backdrop:
-    """What stays. `stages` and `rooms` are there once every panel is taken apart."""
+    """What stays. `stages` are there once every panel is taken apart."""
 
     script: Script
     overlays: dict[tuple[int, int], Patch] = field(default_factory=dict)
@@ -37,10 +37,9 @@ class Backdrop:
     # --- panels --------------------------------------------------------------------------------------------------------------------------------
 
     def apart(self, at: int) -> None:
-        """Take a panel apart. One that cannot be is drawn whole at every frame, to know how much room it needs."""
+        """Take a panel apart."""
         stage = self._taken_apart(at)
-        size = (stage.width, stage.height) if stage is not None else self._tallest(at)
-        write_json(apart_file(self.folder, at), {"stage": None if stage is None else stage.to_json(), "room": size})
+        write_json(apart_file(self.folder, at), None if stage is None else stage.to_json())
 
     def _taken_apart(self, at: int) -> Stage | None:
         script, frames = self.script, self.script.frames
@@ -52,28 +51,29 @@ class Backdrop:
             return None
         return staged(script.template(at, panel), script.plan["moving"][at], panel["datasets"], [other["datasets"] for other in others])
 
-    def _tallest(self, at: int) -> tuple[float, float] | None:
-        """The width and the height that hold a panel at every frame."""
+    def room(self, at: int) -> None:
+        """Draw a panel whole at every frame, to know how large it gets."""
         sizes = []
         for i in range(self.script.frames):
             if not self.script.content(i)["panels"][at]["problem"]:
                 picture = self.script.whole(at, i)
                 put(whole_file(self.folder, at, i), picture.svg.encode())
                 sizes.append((picture.width, picture.height))
-        return (max(w for w, _ in sizes), max(h for _, h in sizes)) if sizes else None
-
-    @cached_property
-    def _parted(self) -> Sequence[Mapping[str, Any]]:
-        return [read_json(apart_file(self.folder, at)) for at in range(len(self.script.first["panels"]))]
+        write_json(room_file(self.folder, at), (max(w for w, _ in sizes), max(h for _, h in sizes)) if sizes else None)
 
     @cached_property
     def stages(self) -> Sequence[Stage | None]:
         """Each panel taken apart, None where it is drawn whole at every frame."""
-        return [None if known["stage"] is None else Stage.from_json(known["stage"]) for known in self._parted]
+        parted = [read_json(apart_file(self.folder, at)) for at in range(len(self.script.first["panels"]))]
+        return [None if known is None else Stage.from_json(known) for known in parted]
+
+    @cached_property
+    def _rooms(self) -> Sequence[tuple[float, float] | None]:
+        return [read_json(room_file(self.folder, at)) if stage is None else (stage.width, stage.height) for at, stage in enumerate(self.stages)]
 
     def roomy(self, at: int, picture: Picture) -> Picture:
         """A panel's picture with as much room around it as the panel needs at any frame."""
-        room = self._parted[at]["room"]
+        room = self._rooms[at]
         return picture if room is None else picture.within(*room)
 
     # --- the page ------------------------------------------------------------------------------------------------------------------------------

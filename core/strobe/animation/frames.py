@@ -1,7 +1,7 @@
 """The folder of an animation in the making: what lies where, and what each frame shows.
 
 `plan.json`: what all frames share. `drawing-00000.json`: specifications and rows of each panel; every later one holds what differs from the first.
-`apart-00.json`: a panel taken apart, and the room it needs on the page. `whole-00-00000.svg`: one that cannot be taken apart, at each frame.
+`apart-00.json`: a panel taken apart, or null; then `whole-00-00000.svg` is the panel at each frame, and `room-00.json` how large it gets.
 `ground.png`: what lies below everything that moves. `over-00.png`: of a panel the layers that stay above it. `page.png`: all that stays.
 `frame-00000.png`: what a frame shows besides.
 """
@@ -32,6 +32,10 @@ def frame_file(folder: Path, i: int) -> Path:
 
 def apart_file(folder: Path, at: int) -> Path:
     return folder / f"apart-{at:02d}.json"
+
+
+def room_file(folder: Path, at: int) -> Path:
+    return folder / f"room-{at:02d}.json"
 
 
 def whole_file(folder: Path, at: int, i: int) -> Path:

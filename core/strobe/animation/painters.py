@@ -11,39 +11,35 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from ..errors import StrobeError
-from .frames import GROUND, PAGE, apart_file, frame_file, over_file
 from .painter import Painter
 
 QUICK, APART, STARTING = 0.03, 0.25, 1.0
 """Seconds: a panel in a frame, a panel taken apart, and the start of a process."""
-Piece = tuple[str, int]
-"""`apart`, `over` and a panel, `ground` and `page`, or `frame` and its number."""
-NAMES = {"apart": "panel", "over": "panel", "ground": "page", "page": "page", "frame": "frame"}
-Tick = Callable[[int], None]
+Piece = tuple[str, int, int]
+"""`apart`, `room`, `over` and a panel, `ground` and `page`, or `frame` and its number; and the version of the plan."""
+NAMES = {"apart": "panel", "room": "panel", "over": "panel", "ground": "page", "page": "page", "frame": "frame"}
+Tick = Callable[[Piece], None]
 
 
 class Hand:
-    """Who does pieces of a folder, one after the other."""
+    """Who does pieces of a folder, one after the other. `version`: of the plan, which may turn out to be another one."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.version = folder, -1
 
-    @cached_property
-    def painter(self) -> Painter:
-        return Painter.of(self.folder)
-
-    def do(self, kind: str, number: int) -> None:
-        painter, back = self.painter, self.painter.backdrop
+    def do(self, kind: str, number: int, version: int) -> None:
+        if version != self.version:
+            self.painter, self.version = Painter.of(self.folder), version
+        back = self.painter.backdrop
         if kind in ("ground", "page"):
             (back.draw_ground if kind == "ground" else back.draw_page)()
         else:
-            {"apart": back.apart, "over": back.draw_over, "frame": painter.paint}[kind](number)
+            {"apart": back.apart, "room": back.room, "over": back.draw_over, "frame": self.painter.paint}[kind](number)
 
 
 def processes_for(frames: int, panels: int) -> int:
@@ -60,11 +56,16 @@ class Crew:
 
     def __init__(self, folder: Path, processes: int, alone: bool = False) -> None:
         self.folder, self.takes_part = folder, not (alone and processes)
+        self._hand, self._out = Hand(folder), 0
         self._todo: SimpleQueue[Piece | None] = SimpleQueue()
         self._answers: SimpleQueue[Piece | str] = SimpleQueue()
         self._workers = [_start(folder) for _ in range(processes)]
         for worker in self._workers:
             threading.Thread(target=_converse, args=(worker, self._todo, self._answers), daemon=True).start()
+
+    def __bool__(self) -> bool:
+        """Whether anybody helps."""
+        return bool(self._workers)
 
     def __enter__(self) -> Crew:
         return self
@@ -78,40 +79,41 @@ class Crew:
                 with contextlib.suppress(OSError):
                     pipe.close()  # type: ignore[union-attr]
 
-    @cached_property
-    def _hand(self) -> Hand:
-        return Hand(self.folder)
-
-    def paint_all(self, panels: int, frames: Iterable[int], tick: Tick) -> None:
-        """Make these frames, and before that what stays of all; `tick` is called with each frame that is done."""
-        wanted = list(frames)
-        if not wanted:
-            return
-        for stage in (self._lacking_apart(panels), self._lacking_ground(panels), self._lacking_page()):
-            self.do(stage, lambda i: None)
-        self.do([("frame", i) for i in wanted if not frame_file(self.folder, i).is_file()], tick)
-
-    def _lacking_apart(self, panels: int) -> list[Piece]:
-        return [("apart", at) for at in range(panels) if not apart_file(self.folder, at).is_file()]
-
-    def _lacking_ground(self, panels: int) -> list[Piece]:
-        ground = [] if (self.folder / GROUND).is_file() else [("ground", 0)]
-        return [*ground, *(("over", at) for at in range(panels) if not over_file(self.folder, at).is_file())]
-
-    def _lacking_page(self) -> list[Piece]:
-        return [] if (self.folder / PAGE).is_file() else [("page", 0)]
-
-    def do(self, pieces: Sequence[Piece], tick: Tick) -> None:
-        """Have pieces done that need not wait for each other. `tick` runs in this thread."""
+    def offer(self, pieces: Sequence[Piece]) -> None:
+        """Put pieces there that need not wait for each other: processes begin with them."""
+        self._out += len(pieces)
         for piece in pieces:
             self._todo.put(piece)
-        left = len(pieces)
-        while left:
-            answer: Piece | str = (self._own_piece() if self.takes_part else None) or self._answers.get()
-            if isinstance(answer, str):
-                raise StrobeError(answer)
-            left -= 1
-            tick(answer[1])
+
+    def done(self) -> Iterator[Piece]:
+        """What was done in the meantime, without waiting."""
+        with contextlib.suppress(Empty):
+            while True:
+                yield self._taken(self._answers.get_nowait())
+
+    @property
+    def idle(self) -> bool:
+        return self._out == 0
+
+    def withdraw(self) -> None:
+        """Take back what nobody has begun, and wait for the rest."""
+        with contextlib.suppress(Empty):
+            while True:
+                self._todo.get_nowait()
+                self._out -= 1
+        while self._out:
+            self._taken(self._answers.get())
+
+    def wait(self, tick: Tick) -> None:
+        """Take part until all is done. `tick` runs in this thread."""
+        while self._out:
+            tick(self._taken((self._own_piece() if self.takes_part else None) or self._answers.get()))
+
+    def _taken(self, answer: Piece | str) -> Piece:
+        if isinstance(answer, str):
+            raise StrobeError(answer)
+        self._out -= 1
+        return answer
 
     def _own_piece(self) -> Piece | None:
         try:
@@ -138,7 +140,7 @@ def _converse(worker: subprocess.Popen[str], todo: SimpleQueue[Piece | None], an
             return
         while (piece := todo.get()) is not None:
             with contextlib.suppress(OSError):
-                worker.stdin.write(f"{piece[0]} {piece[1]}\n")
+                worker.stdin.write(" ".join(map(str, piece)) + "\n")
                 worker.stdin.flush()
             if not worker.stdout.readline():
                 answers.put(f"the process that draws {NAMES[piece[0]]} {piece[1]} ended: {_last_words(worker)}; ask again, and it goes on from here")
@@ -158,8 +160,8 @@ def serve(folder: Path) -> None:
     hand = Hand(folder)
     print("ready", flush=True)
     for line in sys.stdin:
-        kind, number = line.split()
-        hand.do(kind, int(number))
+        kind, number, version = line.split()
+        hand.do(kind, int(number), int(version))
         print(line, end="", flush=True)
 
 
