@@ -475,6 +475,14 @@ def test_labels_of_parameters_tell_them_apart() -> None:
     assert list(parameter_labels(gpt2).values()) == ["10.mlp.c_fc", "1.a.c_attn", "wte"]
 
 
+def test_a_line_through_one_point_is_a_point() -> None:
+    f = frame("line_over_steps", 31, 100)
+    assert "points" not in drawn("line_over_steps", f)["datasets"]
+    one = replace(f, data=f.data[f.data["step"] == 500])
+    rows = drawn("line_over_steps", one)["datasets"]
+    assert {row["series"] for row in rows["points"]} == {row["series"] for row in rows["lines"]}
+
+
 def test_lines_without_a_label_take_no_room_beside_the_plot() -> None:
     rows = pd.DataFrame([{"step": s, "series": f"{i}", "value": i} for i in range(60) for s in (0, 10)])
     lines = {f"{i}": charts.Line("named" if i == 3 else "") for i in range(60)}

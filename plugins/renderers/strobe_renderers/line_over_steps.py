@@ -43,6 +43,9 @@ class LineOverSteps(Renderer):
         title = f"{words}, {y.unit}" if y.unit and y.unit != "1" else words
         values = charts.value_axis(rows["value"], title, height=self.height)
         chart = charts.step_lines(rows, self._lines(rows), steps, values, cursor=frame.cursor)
+        if (alone := rows[~rows["series"].duplicated(keep=False)]).size:  # a line through one point is none
+            points = alt.Chart(charts.dataset("points", alone)).mark_point(filled=True, size=24, opacity=1, color=charts.colour("ink"))
+            chart = charts.layers(chart, points.encode(x=steps.x(), y=values.y()), width=self.width, height=self.height)
         return charts.described(chart, f"{y.description or y.name} over training steps{f', per {by[0]}' if by else ''}.")
 
     def _lines(self, rows: pd.DataFrame) -> dict[str, charts.Line]:
