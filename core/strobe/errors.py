@@ -18,6 +18,10 @@ class UsageError(StrobeError):
     status = 2
 
 
+MOST_NAMES = 40
+"""Names that a message lists at most: models have hundreds of tensors."""
+
+
 class CheckpointError(StrobeError):
     """A checkpoint that cannot be read, or that lacks or misshapes a tensor."""
 
@@ -46,4 +50,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, options, 1, 0.6)
     if near:
         return f"; did you mean {near[0]!r}?"
-    return f"; there are: {', '.join(options)}" if options else "; there are none"
+    more = f" and {len(options) - MOST_NAMES} more" if len(options) > MOST_NAMES else ""
+    return f"; there are: {', '.join(options[:MOST_NAMES])}{more}" if options else "; there are none"

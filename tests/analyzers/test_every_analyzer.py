@@ -23,6 +23,8 @@ SEVERAL_RUNS = ("shared_trajectory", "shared_loops")
 """Need a second run: drawn in their own tests."""
 WITH_SETTINGS = ("full_activation_maps", "mode_connectivity")
 """Have results only for the settings they are given, and a panel shows the defaults."""
+FOR_VALUES = ("squared_error",)
+"""Of a regression: drawn in tests/families/test_regression.py."""
 COLUMNS = ["analyzer", "definition", "source", "checked against", "tolerance", "CPU ms", "bytes"]
 
 
@@ -59,7 +61,7 @@ def descriptions(spec: Mapping[str, Any]) -> list[str]:
     return [drawn["description"]] if drawn.get("description") else []
 
 
-@pytest.mark.parametrize("analyzer", [name for name in ANALYZERS if name not in (*SEVERAL_RUNS, *WITH_SETTINGS)])
+@pytest.mark.parametrize("analyzer", [name for name in ANALYZERS if name not in (*SEVERAL_RUNS, *WITH_SETTINGS, *FOR_VALUES)])
 def test_every_table_can_be_drawn(analyzer: str, small: tuple[Workspace, Run]) -> None:
     """By every renderer that says it fits: without an error, with alt text, and on a card that says how to read it; by one as more than a note."""
     workspace, run = small

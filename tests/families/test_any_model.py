@@ -253,6 +253,19 @@ def test_a_state_that_is_no_trainers_says_which_file(tmp_path: Path) -> None:
         Workspace(tmp_path / "ws").import_run(folder)
 
 
+def test_checkpoints_with_and_without_the_second_name_of_tied_weights_are_one_run(tmp_path: Path) -> None:
+    wte = torch.randn(6, 4)
+    (tmp_path / "tied").mkdir()
+    torch.save({"wte.weight": wte, "head": wte}, tmp_path / "tied" / "step_1.pt")
+    save_file({"wte.weight": wte + 1}, tmp_path / "tied" / "step_2.safetensors")
+    run = Workspace(tmp_path / "ws").import_run(tmp_path / "tied")
+    assert (run.steps, list(run.family.buffers())) == ((1, 2), ["head"])
+    many = {f"block{i:03d}": torch.ones(1) for i in range(200)}
+    torch.save(many, tmp_path / "tied" / "step_3.pt")
+    with pytest.raises(StrobeError, match=r"tensor wte.weight \(6, 4\) is missing; there are: block000.* and 161 more; the tensors of a run are"):
+        Workspace(tmp_path / "ws").import_run(tmp_path / "tied", name="again")
+
+
 def test_several_models_in_one_file_keep_their_keys(tmp_path: Path) -> None:
     (tmp_path / "gan").mkdir()
     both = {"generator": nn.Linear(2, 3).state_dict(), "discriminator": nn.Linear(3, 1).state_dict(), "logs": {"loss": torch.tensor(1.0)}}

@@ -483,3 +483,23 @@ def test_labels_of_parameters_tell_them_apart() -> None:
     deep = [f"encoder.layers.{i}.self_attn.in_proj_weight" for i in range(3)]
     assert len(set(parameter_labels(deep).values())) == 3
     assert max(map(len, parameter_labels(deep).values())) <= 12
+    resnet = ["layer4.1.conv2.weight", "layer3.1.conv2.weight", "layer4.0.downsample.0.weight", "layer4.0.downsample.1.weight", "fc.weight"]
+    assert list(parameter_labels(resnet).values()) == ["l4.1.conv2", "l3.1.conv2", "l4.0.d.0", "l4.0.d.1", "fc"]
+    gpt2 = ["transformer.h.10.mlp.c_fc.weight", "transformer.h.1.attn.c_attn.weight", "transformer.wte.weight"]
+    assert list(parameter_labels(gpt2).values()) == ["10.mlp.c_fc", "1.a.c_attn", "wte"]
+
+
+def test_a_line_through_one_point_is_a_point() -> None:
+    f = frame("line_over_steps", 31, 100)
+    assert "points" not in drawn("line_over_steps", f)["datasets"]
+    one = replace(f, data=f.data[f.data["step"] == 500])
+    rows = drawn("line_over_steps", one)["datasets"]
+    assert {row["series"] for row in rows["points"]} == {row["series"] for row in rows["lines"]}
+
+
+def test_lines_without_a_label_take_no_room_beside_the_plot() -> None:
+    rows = pd.DataFrame([{"step": s, "series": f"{i}", "value": i} for i in range(60) for s in (0, 10)])
+    lines = {f"{i}": charts.Line("named" if i == 3 else "") for i in range(60)}
+    axis = charts.value_axis(rows["value"], "y", height=100)
+    labels = charts.end_labels(rows, lines, axis, name="labels").to_dict()["datasets"]["labels"]
+    assert [row["label"] for row in labels] == ["named"]

@@ -128,9 +128,9 @@ def spread(positions: Sequence[float], gap: float, low: float, high: float) -> l
 
 
 def end_labels(rows: pd.DataFrame, lines: Mapping[str, Line], axis: ValueAxis, *, name: str) -> alt.Chart:
-    """A label per series right of the plot, at the height of its last value, pushed apart to 13 px. `rows`: step, series, value."""
+    """A label per labelled series right of the plot, at the height of its last value, pushed apart to 13 px. `rows`: step, series, value."""
     last = rows.dropna(subset=["value"]).sort_values("step").groupby("series", sort=False)["value"].last()
-    last = last[[s for s in lines if s in last.index]]
+    last = last[[s for s in lines if s in last.index and lines[str(s)].label]]  # a line without a label takes no room beside the plot
     wanted = [float(np.clip(axis.pixel(max(v, axis.low) if axis.log else v), 0, axis.height)) for v in last]
     heights = spread(wanted, LABEL_GAP, 4, axis.height - 4)
     table = [{"series": s, "label": lines[str(s)].label, "value": axis.value(h)} for s, h in zip(last.index, heights, strict=True)]

@@ -38,6 +38,10 @@ class StateDict(Family):
     def buffers(self) -> dict[str, Shape]:
         return {name: self.tensors[name] for name in self.held}
 
+    def problems(self, shapes: Mapping[str, Shape]) -> list[str]:
+        """As of any family; buffers may be missing, as nothing reads them: safetensors hold no second name of tied weights, other files do."""
+        return super().problems({**self.buffers(), **shapes})
+
     @property
     def _held(self) -> frozenset[str]:
         return frozenset(self.held)

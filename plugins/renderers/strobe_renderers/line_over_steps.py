@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import altair as alt
 import pandas as pd
 
 from strobe import Dim, Frame, Number, Renderer, charts, hookimpl
 
 from .shortened import without_middle, without_start
+
+NUMBER = re.compile(r"\d+$")
 
 
 class LineOverSteps(Renderer):
@@ -39,6 +43,9 @@ class LineOverSteps(Renderer):
         title = f"{words}, {y.unit}" if y.unit and y.unit != "1" else words
         values = charts.value_axis(rows["value"], title, height=self.height)
         chart = charts.step_lines(rows, self._lines(rows), steps, values, cursor=frame.cursor)
+        if (alone := rows[~rows["series"].duplicated(keep=False)]).size:  # a line through one point is none
+            points = alt.Chart(charts.dataset("points", alone)).mark_point(filled=True, size=24, opacity=1, color=charts.colour("ink"))
+            chart = charts.layers(chart, points.encode(x=steps.x(), y=values.y()), width=self.width, height=self.height)
         return charts.described(chart, f"{y.description or y.name} over training steps{f', per {by[0]}' if by else ''}.")
 
     def _lines(self, rows: pd.DataFrame) -> dict[str, charts.Line]:
@@ -53,8 +60,8 @@ class LineOverSteps(Renderer):
 
 
 def parameter_labels(names: list[str], room: int = 12) -> dict[str, str]:
-    """Labels of dotted names: the end of each that fits, `0.attn.W_O`, without torch's `.weight`; where two ends are the same, what comes after all
-    that they share, cut in the middle."""
+    """Labels of dotted names: the end of each that fits, `0.attn.W_O`, without torch's `.weight`, numbered words before it by their initials,
+    `l4.1.conv2`; where two of these are the same, what comes after all that they share, cut in the middle."""
     whole = {name: name.removesuffix(".weight") for name in names}
     if len(set(whole.values())) < len(names):
         whole = {name: name for name in names}
@@ -66,9 +73,15 @@ def parameter_labels(names: list[str], room: int = 12) -> dict[str, str]:
 
 
 def _end(name: str, room: int) -> str:
-    while len(name) > room and "." in name:
+    """Without the words before it that have no number: `layer4.1.conv2` is another than `layer3.1.conv2`."""
+    while len(name) > room and "." in name and not NUMBER.search(name.partition(".")[0]):
         name = name.partition(".")[2]
-    return without_start(name, room)
+    parts = name.split(".")
+    for i, part in enumerate(parts[:-1]):
+        if len(".".join(parts)) > room:
+            number = NUMBER.search(part)
+            parts[i] = part[0] + (number[0] if number and number.start() else "") if part else part
+    return without_start(".".join(parts), room)
 
 
 def series_of(data: pd.DataFrame, value: str, by: list[str], dims: list[str]) -> pd.DataFrame:

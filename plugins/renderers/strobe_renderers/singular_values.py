@@ -8,6 +8,15 @@ import pandas as pd
 
 from strobe import Frame, Renderer, charts, hookimpl
 
+AXIS_TITLE, CHARACTER = 62, 6
+"""px that the y axis's title takes of the line on which a plot's own title stands, and px of a bold character of that."""
+
+
+def shortening(room: int) -> str:
+    """The expression that cuts a parameter's name to `room` characters: without torch's `.weight`, and by its beginning."""
+    name = "replace(datum.value, /\\.weight$/, '')"
+    return f"length({name}) > {room} ? '…' + slice({name}, {1 - room}) : {name}"
+
 
 def log_ticks(values: pd.Series) -> list[float]:
     """Ticks 1, 2 and 5 of each decade where two or fewer are shown, else up to six powers of ten: Vega-Lite names all nine, upon each other."""
@@ -52,7 +61,9 @@ class SingularValues(Renderer):
         line = base.mark_line(strokeWidth=1.25, invalid=None)
         drawn = charts.layers(line, dots.encode(tooltip=said), data=base.data, width=self.size, height=120)
         names = list(dict.fromkeys(points["parameter"]))
-        facet = alt.Facet("parameter:N", title=None, sort=names, header=alt.Header(labelAnchor="end", labelFontWeight=600))
+        room = (self.size - AXIS_TITLE) // CHARACTER
+        header = alt.Header(labelAnchor="end", labelFontWeight=600, labelExpr=shortening(room))
+        facet = alt.Facet("parameter:N", title=None, sort=names, header=header)
         return charts.described(drawn.facet(facet, columns=self.columns, spacing=36), "Singular values of weight matrices by rank, logarithmic.")
 
     def _points(self, rows: pd.DataFrame) -> pd.DataFrame:
