@@ -262,8 +262,8 @@ def _prepare_export(workspace: Workspace, request: Mapping[str, Any]) -> Prepare
         "options": dict(request.get("options") or {}),
     }
     shown = checked_request(workspace, whole)
-    parts = whole["options"].get("only") or []
-    some = ", ".join(map(str, parts)) if isinstance(parts, (list, tuple)) else str(parts)
+    only = dict(request.get("options") or {}).get("only") or ()
+    some = ", ".join(map(str, [only] if isinstance(only, str | int) else only))
     what = shown.title if whole["panel"] else f"{name} ({some})" if some else name
     results = [(str(f), f.stat().st_mtime_ns) for f in sorted((workspace.root / "results").glob(f"*/{runs[0].name}/*/*/*.parquet"))]
     key = fingerprint(whole, shown.model_dump(mode="json"), results, runs[0].digests)
