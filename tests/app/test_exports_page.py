@@ -49,9 +49,12 @@ def test_a_panel_is_queued_written_previewed_and_deleted(page, toy: Path) -> Non
         "MD",
     }
     (panel,) = [box for box in app.selectbox if box.key.startswith("export panel")]
-    panel.select_index(1)
+    panel.select(next(o for o in panel.options if o.startswith("1 ")))
     app.selectbox(key="export format").select_index(1)
     said(app.run())
+    said(app.text_input(key="export width").set_value("2 furlongs").run())
+    assert "write a number and a unit" in app.error[0].value
+    said(app.text_input(key="export width").set_value("85mm").run())
     said(app.button(key="export go").click().run())
     (job,) = [j for j in JobStore(toy).all() if j.kind == "export"]
     assert job.state == "queued"
@@ -68,13 +71,43 @@ def test_a_panel_is_queued_written_previewed_and_deleted(page, toy: Path) -> Non
 def test_names_of_files_say_what_is_in_them_and_nothing_else() -> None:
     from strobe_app.export_form import _file_name
 
-    assert _file_name("toy", "default", None, {"step": 10}) == "toy-default-step10"
+    assert _file_name("toy", "default", "", {"step": 10}) == "toy-default-step10"
+    assert _file_name("toy", "default", "3-../<b>x</b>/y", {}, "over-neuron-dark") == "toy-default-3-.._b_x_b_y-over-neuron-dark"
+    assert "/" not in _file_name("toy", "../..", "", {})
 
-    class Card:
-        number, title = 3, "../<b>x</b>/y"
 
-    assert _file_name("toy", "default", Card(), {}) == "toy-default-3-.._b_x_b_y"
-    assert "/" not in _file_name("toy", "../..", None, {})
+def test_a_section_is_asked_for_as_an_animation(page, toy: Path) -> None:
+    app = page()
+    (what,) = [box for box in app.selectbox if box.key.startswith("export panel")]
+    assert what.options[0] == "The whole report"
+    what.select(next(o for o in what.options if o == "Section: At this step"))
+    said(app.run())
+    assert "choose the whole report" in app.info[0].value  # HTML
+    said(app.selectbox(key="export format").select("gif").run())
+    (over,) = [box for box in app.selectbox if box.key.startswith("export over")]
+    assert over.options[0] == "step"
+    assert not app.select_slider  # the step runs
+    said(app.selectbox(key="export ease").select("in-out").run())
+    said(app.button(key="export go").click().run())
+    (job,) = [j for j in JobStore(toy).all() if j.kind == "export" and not j.ended]
+    JobStore(toy).cancel(job.id)
+    asked = job.request
+    assert asked["options"] == {"over": "step", "fps": 8, "ease": "in-out", "only": ["At this step"]}
+    assert "step" not in asked["cursor"]
+
+
+def test_what_can_run_is_what_has_several_values_and_what_can_be_turned() -> None:
+    from types import SimpleNamespace
+
+    from strobe_app.export_form import What, _running
+    from strobe_renderers.loss_curves import LossCurves
+    from strobe_renderers.parameter_cloud import ParameterCloud
+
+    def what(renderer: Any) -> Any:
+        return What((SimpleNamespace(view=SimpleNamespace(renderer=renderer)),))
+
+    assert _running({"neuron": [0, 1], "layer": [0]}, what(LossCurves())) == ["step", "neuron"]
+    assert _running({}, what(ParameterCloud())) == ["step", "azimuth"]
 
 
 @pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<svg"), ("pdf", b"%PDF"), ("tif", b'{"error":"no picture')])

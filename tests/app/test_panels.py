@@ -80,6 +80,7 @@ def test_a_step_seen_before_is_not_drawn_again(small, monkeypatch: pytest.Monkey
 
 def test_the_app_is_configured_by_flags(tmp_path: Path) -> None:
     words = command(str(tmp_path), 8555, headless=True)
+    assert words[1] == "-P"  # a file of the folder where it is started is not imported
     assert words[-3:] == ["--", "--workspace", str(tmp_path)]
     assert {"--browser.gatherUsageStats=false", "--server.headless=true", "--server.port=8555", "--server.address=localhost"} <= set(words)
     assert not [w for w in command(str(tmp_path)) if w.startswith("--server.port")]

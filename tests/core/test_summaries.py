@@ -92,6 +92,10 @@ def test_html_in_words_is_text(tmp_path: Path) -> None:
         WRITERS[suffix](document, tmp_path / f"x{suffix}", colours(charts.LIGHT))
     assert "<img" not in (tmp_path / "x.html").read_text()
     assert not re.search(r"(?<!\\)<img", (tmp_path / "x.md").read_text())
+    broken = "a\n# b\n\n| c"
+    WRITERS[".md"](Document(broken, [Heading(broken), Grid((broken, "x"), ((broken, "y"),))], "end"), tmp_path / "y.md", colours(charts.LIGHT))
+    lines = [line for line in (tmp_path / "y.md").read_text().splitlines() if line]
+    assert lines == [r"# a \# b \| c", r"## a \# b \| c", r"| a \# b \| c | x |", "|---|---|", r"| a \# b \| c | y |", "---", "end"]
     page = laid_out(document, colours(charts.LIGHT))[0]
     assert "<img" not in page
     assert "&lt;img" in page

@@ -27,7 +27,7 @@ def main(workspace: str, port: int | None = None, headless: bool = False) -> int
 
 
 def command(workspace: str, port: int | None = None, headless: bool = False) -> list[str]:
-    """The command line of the child process."""
+    """The command line of the child process. `-P`: a `html.py` in the folder where it is started is nothing that the app imports."""
     options: dict[str, object] = {
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "minimal",
@@ -40,7 +40,7 @@ def command(workspace: str, port: int | None = None, headless: bool = False) -> 
         **_theme("dark", charts.DARK),
     }
     flags = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in options.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(PAGE), *flags, "--", "--workspace", workspace]
+    return [sys.executable, "-P", "-m", "streamlit", "run", str(PAGE), *flags, "--", "--workspace", workspace]
 
 
 def _theme(mode: str, name: str) -> dict[str, object]:

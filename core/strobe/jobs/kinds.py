@@ -262,10 +262,12 @@ def _prepare_export(workspace: Workspace, request: Mapping[str, Any]) -> Prepare
         "options": dict(request.get("options") or {}),
     }
     shown = checked_request(workspace, whole)
-    what = shown.title if whole["panel"] else name
+    only = dict(request.get("options") or {}).get("only") or ()
+    some = ", ".join(map(str, [only] if isinstance(only, str | int) else only))
+    what = shown.title if whole["panel"] else f"{name} ({some})" if some else name
     results = [(str(f), f.stat().st_mtime_ns) for f in sorted((workspace.root / "results").glob(f"*/{runs[0].name}/*/*/*.parquet"))]
     key = fingerprint(whole, shown.model_dump(mode="json"), results, runs[0].digests)
-    return Prepared(whole, f"render {what} of {runs[0].name}", runs[0].name, key, output.is_file())
+    return Prepared(whole, f"render {what} of {runs[0].name} as {output.suffix[1:]}", runs[0].name, key, output.is_file())
 
 
 def _export(workspace: Workspace, request: Mapping[str, Any], report: Reporter) -> None:

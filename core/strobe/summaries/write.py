@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CODE = re.compile(r"`([^`]+)`")
 MARKS = re.compile(r"([\\*_\[\]<>&|#~])")
+PARAGRAPHS = re.compile(r"\n\s*\n")
 SCALE = 2.0
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -85,10 +86,10 @@ def write_report_markdown(
 
 
 def _markdown(document: Document, path: Path, palette: Mapping[str, str]) -> None:
-    folder, lines, figures = path.with_name(f"{path.stem}_files"), [f"# {_md(document.title)}"], 0
+    folder, lines, figures = path.with_name(f"{path.stem}_files"), [f"# {_line(document.title)}"], 0
     for block in document.blocks:
         if isinstance(block, Heading):
-            lines.append(f"{'#' * block.level} {_md(block.text)}")
+            lines.append(f"{'#' * block.level} {_line(block.text)}")
         elif isinstance(block, Words):
             text = "\n".join(f"- {_md(item)}" for item in block.items) or _md(block.text)
             lines.append(f"*{text}*" if block.small and not block.items else text)
@@ -98,20 +99,25 @@ def _markdown(document: Document, path: Path, palette: Mapping[str, str]) -> Non
             figures += 1
             file = folder / f"figure-{figures}.png"
             write_atomically(file, _png(block))
-            lines.append(f"![{_md(block.caption)}]({folder.name.replace(' ', '%20')}/{file.name})\n\n{_md(block.caption)}")
+            lines.append(f"![{_line(block.caption)}]({folder.name.replace(' ', '%20')}/{file.name})\n\n{_md(block.caption)}")
     lines.append(f"---\n\n{_md(document.footer)}")
     write_atomically(path, ("\n\n".join(lines) + "\n").encode())
 
 
 def _md(text: str) -> str:
-    """Text that stays text in Markdown; `code` stays code."""
-    parts = CODE.split(text)
+    """Text that stays text in Markdown, in paragraphs of one line each; `code` stays code."""
+    parts = CODE.split("\n\n".join(" ".join(p.split()) for p in PARAGRAPHS.split(text)))
     return "".join(f"`{part}`" if i % 2 else MARKS.sub(r"\\\1", part) for i, part in enumerate(parts))
 
 
+def _line(text: str) -> str:
+    """A heading, a cell or a caption: a line break would end it."""
+    return _md(" ".join(text.split()))
+
+
 def _md_table(grid: Grid) -> str:
-    head = f"| {' | '.join(_md(c) for c in grid.columns)} |\n|{'---|' * len(grid.columns)}\n"
-    return head + "\n".join(f"| {' | '.join(_md(c) for c in row)} |" for row in grid.rows)
+    head = f"| {' | '.join(_line(c) for c in grid.columns)} |\n|{'---|' * len(grid.columns)}\n"
+    return head + "\n".join(f"| {' | '.join(_line(c) for c in row)} |" for row in grid.rows)
 
 
 def _png(figure: Figure) -> bytes:
