@@ -40,10 +40,16 @@ class StoreError(StrobeError):
     """Results that cannot be written or read: what is stored already stays readable."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the nearest known name, or `; there are a, b` when nothing is near."""
+MANY = 20
+"""Names that a message gives before it gives the command that lists them instead."""
+
+
+def did_you_mean(name: str, known: Iterable[str], listed_by: str = "") -> str:
+    """`; did you mean 'x'?` for the nearest known name, or `; there are a, b` when nothing is near. `listed_by`: what to name where many are."""
     options = sorted(set(known))
     near = difflib.get_close_matches(name, options, 1, 0.6)
     if near:
         return f"; did you mean {near[0]!r}?"
+    if listed_by and len(options) > MANY:
+        return f"; `{listed_by}` names all {len(options)}"
     return f"; there are: {', '.join(options)}" if options else "; there are none"
