@@ -7,7 +7,8 @@
 # make pyright         the files of the tutorial under pyright (needs basedpyright, which brings its node)
 # make examples        the packages in examples/plugins, installed and tested as strangers would; part of make test
 # make faults          kill a training 200 times at random moments; it must end bitwise as if it had not been (N=200)
-# make bench           the figures of docs/benchmarks.md, but those that want a browser or a workspace: bench-ui, bench-export DATA=DIR
+# make bench           the figures of docs/benchmarks.md, but those that want a browser, a GPU or a workspace: bench-ui, bench-export
+#                      (ONLY="startup training": these; ROUNDS=1: quickly)
 # make bench-analyzers CPU and bytes of every analyzer, printed and written into docs/measures.md
 # make frontend        build the board's scripts (core/strobe/page/*.js) from apps/streamlit/frontend; needs node
 # make frontend-check  the same into a temporary folder: they must be the committed ones; part of make test
@@ -73,7 +74,7 @@ docs: environment
 	$(BIN)/python docs/generate.py
 
 bench: environment
-	@for file in $(filter-out benchmarks/check_%.py benchmarks/export_html.py benchmarks/ui.py benchmarks/screenshots.py,$(shell grep -l __main__ benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for name in $(or $(ONLY),startup weights_only shared_pass analyzers training isolation); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(if $(ROUNDS),--rounds $(ROUNDS)) || exit 1; done
 
 bench-training: environment
 	@for p in 31 59 113; do echo "== p=$$p"; $(BIN)/python benchmarks/training.py --set p=$$p || exit 1; done

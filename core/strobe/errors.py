@@ -18,10 +18,6 @@ class UsageError(StrobeError):
     status = 2
 
 
-MOST_NAMES = 40
-"""Names that a message lists at most: models have hundreds of tensors."""
-
-
 class CheckpointError(StrobeError):
     """A checkpoint that cannot be read, or that lacks or misshapes a tensor."""
 
@@ -44,11 +40,17 @@ class StoreError(StrobeError):
     """Results that cannot be written or read: what is stored already stays readable."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the nearest known name, or `; there are a, b` when nothing is near."""
+MANY = 20
+"""Names that a message lists at most: models have hundreds of tensors, and where a command lists them all, the message names it."""
+
+
+def did_you_mean(name: str, known: Iterable[str], listed_by: str = "") -> str:
+    """`; did you mean 'x'?` for the nearest known name, or `; there are a, b` when nothing is near. `listed_by`: what to name where many are."""
     options = sorted(set(known))
     near = difflib.get_close_matches(name, options, 1, 0.6)
     if near:
         return f"; did you mean {near[0]!r}?"
-    more = f" and {len(options) - MOST_NAMES} more" if len(options) > MOST_NAMES else ""
-    return f"; there are: {', '.join(options[:MOST_NAMES])}{more}" if options else "; there are none"
+    if listed_by and len(options) > MANY:
+        return f"; `{listed_by}` names all {len(options)}"
+    more = f" and {len(options) - MANY} more" if len(options) > MANY else ""
+    return f"; there are: {', '.join(options[:MANY])}{more}" if options else "; there are none"

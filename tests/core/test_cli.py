@@ -181,7 +181,9 @@ def test_view_draws_a_panel(type_: Command, tmp_path: Path) -> None:
         ("sql", 2, "Missing argument"),
         ("view line_over_step toy -o x.png", 2, "did you mean 'line_over_steps'"),
         ("import /nowhere --family modular_addition", 2, "is not a folder of checkpoints"),
-        ("report render nobody -o x.html", 2, "nobody"),
+        ("report render nobody -o x.html", 2, r"no report 'nobody' in .*; there are: any_model, compare_runs, default, geometry,"),
+        ("sites toys", 2, r"'toys' is neither a run nor a family; did you mean 'toy'\?"),
+        ("plugins show zzz", 2, r"no plugin 'zzz'; `strobe plugins list` names all \d+"),
     ],
 )
 def test_wrong_usage_is_one_line_that_says_what_to_type(type_: Command, words: str, status: int, message: str) -> None:

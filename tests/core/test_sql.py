@@ -57,8 +57,15 @@ def test_files_and_the_network_are_out_of_reach(workspace: Workspace, tmp_path: 
 
 
 def test_a_variable_of_python_is_no_table(workspace: Workspace) -> None:
-    with pytest.raises(UsageError, match="tables here: metrics"):
+    with pytest.raises(UsageError, match=r"no table .WRITING.; there are: _failures, .*metrics"):
         ask(workspace, "select * from WRITING")
+
+
+def test_a_table_that_is_not_there_is_computed_or_spelt_otherwise(workspace: Workspace) -> None:
+    with pytest.raises(UsageError, match="no results of 'parameter_pca' yet; compute them with `strobe analyze -a parameter_pca`"):
+        ask(workspace, "select * from parameter_pca")
+    with pytest.raises(UsageError, match=r"^no table 'metricks'; did you mean 'metrics'\?$"):
+        ask(workspace, "select * from metricks")
 
 
 def test_what_duckdb_says_is_shown_with_the_tables_there_are(workspace: Workspace) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import UsageError, did_you_mean
 from ..registration.describe import describe, line
-from ..registration.registry import KINDS, Registry
+from ..registration.registry import KINDS, LISTED_BY, Registry
 from ..registration.settings import disabled, set_disabled
 from .output import print_json, print_table
 
@@ -77,7 +77,7 @@ def needs(root: Path, as_json: bool) -> None:
 def disable(root: Path, name: str, user: bool) -> None:
     known = [text for p in Registry.discover(root).all() for text in (p.name, *(f"{package}:{p.name}" for package in p.package.split(" and ")))]
     if name not in known:
-        raise UsageError(f"no plugin {name!r}{did_you_mean(name, known)}")
+        raise UsageError(f"no plugin {name!r}{did_you_mean(name, known, LISTED_BY)}")
     where = _place(root, user)
     file = set_disabled(name, off=True, root=None if user else root)
     back = "--user" if user else f"--workspace {root}"

@@ -28,7 +28,8 @@ def check(what: str, as_json: bool, verbose: bool) -> int:
         print_json([f.to_json() for f in findings])
     else:
         counts = {state: sum(f.state == state for f in findings) for state in SIGNS}
-        print(f"{found.title}: {len(found.plugins)} plugins, {', '.join(f'{n} {state}' for state, n in counts.items() if n)}")
+        plugins = f"{len(found.plugins)} plugin{'' if len(found.plugins) == 1 else 's'}"
+        print(f"{found.title}: {plugins}, {', '.join(f'{n} {state}' for state, n in counts.items() if n)}")
     return 1 if failed else 0
 
 

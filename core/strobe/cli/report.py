@@ -65,9 +65,11 @@ def check(root: Path, name: str) -> None:
 def render(root: Path, name: str, runs: Sequence[str], output: Path, at: str, theme: str, options: Mapping[str, Any], quiet: bool) -> None:
     """The first run is the page's; several are those that the report compares."""
     from ..export import write_report
-    from ..reports.library import find
+    from ..reports.library import DEFAULT, find, path_of
 
     workspace = Workspace(root)
+    if name != DEFAULT:
+        path_of(workspace, name)
     run = _run(workspace, runs)
     report = find(workspace, name, run)
     if len(runs) > 1:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.request import configured
+from ..errors import UsageError, did_you_mean
 from ..runs.labels import label_of, unarchived
 from ..workspace import Workspace
 from .output import parse_settings, print_json, print_table
@@ -68,11 +69,14 @@ def last_metrics_text(run: Run) -> str:
 
 def sites(root: Path, model: str, given: Sequence[str], as_json: bool) -> None:
     workspace = Workspace(root)
-    if ".py:" in model or any(p.name == model for p in workspace.registry.all("family")):
+    families = [p.name for p in workspace.registry.all("family")]
+    if ".py:" in model or model in families:
         plugin = workspace.family_plugin(model)
         family = configured(plugin.load(), plugin.who, parse_settings(given))
-    else:
+    elif model in (names := [run.name for run in workspace.runs()]):
         family = workspace.run(model).family
+    else:
+        raise UsageError(f"{model!r} is neither a run nor a family{did_you_mean(model, [*names, *families])}")
     rows = [{"what": "site", "name": n, "shape": list(s)} for n, s in family.sites().items()]
     rows += [{"what": "parameter", "name": n, "shape": list(s)} for n, s in family.parameters().items()]
     rows += [{"what": "buffer", "name": n, "shape": list(s)} for n, s in family.buffers().items()]

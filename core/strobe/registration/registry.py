@@ -37,6 +37,8 @@ KINDS: dict[str, Kind] = {
 }
 FILES = "files.json"
 """Where a workspace notes which plugins came from files."""
+LISTED_BY = "strobe plugins list"
+"""The command that names all plugins."""
 CATEGORIES = ("weights", "activations", "attention", "outputs", "landscape", "trajectory", "results")
 
 
@@ -185,7 +187,7 @@ class Registry:
     def get(self, kind: Kind, name: str) -> Plugin:
         """The plugin of that name, not imported yet. Raises `UsageError` with the nearest name."""
         if (kind, name) not in self._plugins:
-            raise UsageError(f"no {kind} {name!r}{did_you_mean(name, [n for k, n in self._plugins if k == kind])}")
+            raise UsageError(f"no {kind} {name!r}{did_you_mean(name, [n for k, n in self._plugins if k == kind], LISTED_BY)}")
         return self._plugins[kind, name]
 
     def analyzer(self, name: str) -> type[Analyzer]:
@@ -201,7 +203,7 @@ class Registry:
         """Plugins of that name, of any kind. Raises `UsageError` when there is none."""
         found = [p for p in self.all() if p.name == name]
         if not found:
-            raise UsageError(f"no plugin {name!r}{did_you_mean(name, [n for _, n in self._plugins])}")
+            raise UsageError(f"no plugin {name!r}{did_you_mean(name, [n for _, n in self._plugins], LISTED_BY)}")
         return found
 
     def add(self, cls: type[Any], name: str = "", package: str = "notebook", file: str = "") -> Plugin:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import StrobeError, UsageError
+from ..errors import StrobeError, UsageError, did_you_mean
 from . import index
 from .answers import declared_in, plainer, schema_of
 from .origins import stored_names
@@ -169,7 +169,18 @@ def _opened(workspace: Workspace, text: str) -> Iterator[duckdb.DuckDBPyConnecti
         except duckdb.PermissionException as e:
             raise UsageError(f"{_first_line(e)}: a query reads the tables of this workspace, no files ({_tables(workspace)})") from e
         except duckdb.Error as e:
-            raise UsageError(f"{_said(e)} ({_tables(workspace)})") from e
+            raise UsageError(_no_table(workspace, e) or f"{_said(e)} ({_tables(workspace)})") from e
+
+
+def _no_table(workspace: Workspace, error: duckdb.Error) -> str:
+    """What to say of a table that is not there: how to compute it, or which was meant. DuckDB would propose its own catalogue."""
+    match = re.search(r"Table with name (\S+) does not exist", str(error))
+    if match is None:
+        return ""
+    name, known = match[1], [p.name for p in workspace.registry.all("analyzer")]
+    if name in known:
+        return f"there are no results of {name!r} yet; compute them with `strobe analyze -a {name}` ({_tables(workspace)})"
+    return f"no table {name!r}{did_you_mean(name, tables_here(workspace))}"
 
 
 def _refuse(connection: duckdb.DuckDBPyConnection, text: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import StrobeError, UsageError, did_you_mean
 from ..registration import names
 from ..registration.discovery import Entry
-from ..registration.registry import CATEGORIES, KINDS, Plugin, Registry
+from ..registration.registry import CATEGORIES, KINDS, LISTED_BY, Plugin, Registry
 from .findings import Place, Unfit
 
 
@@ -122,7 +122,7 @@ def _installed(what: str) -> Target:
         return Target(what, registry.find(what), registry)
     except UsageError as e:
         known = [*{p.package for p in registry.all()}, *(p.name for p in registry.all())]
-        raise UsageError(f"{what!r} is no folder, file, installed package or plugin{did_you_mean(what, known)}") from e
+        raise UsageError(f"{what!r} is no folder, file, installed package or plugin{did_you_mean(what, known, LISTED_BY)}") from e
 
 
 def _described(name: str) -> Package | None:

@@ -74,7 +74,9 @@ User = Annotated[bool, typer.Option("--user", help="For this user, in every work
 
 @group.command("disable")
 def plugins_disable(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="NAME, or PACKAGE:NAME for one of two that clash.")], workspace: Folder = "", user: User = False
+    name: Annotated[str, typer.Argument(metavar="NAME", help="NAME, or PACKAGE:NAME for one of two that clash.")],
+    workspace: Folder = "",
+    user: User = False,
 ) -> None:
     """Leave a plugin out of a workspace until it is enabled again."""
     command("plugins", "disable")(workspace_path(workspace), name, user)
@@ -98,6 +100,8 @@ def plugins_install(
 
 
 @group.command("uninstall")
-def plugins_uninstall(packages: Annotated[list[str], typer.Argument(metavar="PACKAGE ...", help="Packages to remove.")], workspace: Folder = "") -> None:
+def plugins_uninstall(
+    packages: Annotated[list[str], typer.Argument(metavar="PACKAGE ...", help="Packages to remove.")], workspace: Folder = ""
+) -> None:
     """Run `pip uninstall`, and say which plugins went. Their stored results stay."""
     raise typer.Exit(command("plugins_install", "uninstall")(packages, workspace_path(workspace)))

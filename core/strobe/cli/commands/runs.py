@@ -43,7 +43,8 @@ def train(
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Train a model, go on with a run, or branch off. --set takes parameters of the family and of the training (@NAME: a set of the workspace); a comma makes a sweep."""
+    """Train a model, go on with a run, or branch off. --set takes parameters of the family and of the training (@NAME: a set of the workspace); a
+    comma makes a sweep."""
     settings = (*(set_ or []), *([f"device={device}"] if device else []))
     asked = command("train", "Asked")(target, settings, sweep, schedule, epochs, name, add, tuple(intervene or []), resume)
     if detach and not dry_run:
@@ -99,6 +100,8 @@ def delete(
 
 
 @root.command()
-def sites(model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, or a family.")], workspace: Folder = "", set_: Set = None, json: Json = False) -> None:
+def sites(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, or a family.")], workspace: Folder = "", set_: Set = None, json: Json = False
+) -> None:
     """Print what can be captured. Sites with their shapes, parameters with theirs."""
     command("runs", "sites")(workspace_path(workspace), model, set_ or [], json)
