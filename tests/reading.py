@@ -19,7 +19,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 START = "import sys; from strobe_app.launch import main; sys.exit(main(sys.argv[1], int(sys.argv[2]), headless=True))"
-PATIENCE = 60_000
+PATIENCE = 120_000
 """Milliseconds to wait for what takes a second on a machine that does nothing else; nothing is slower for it unless it fails."""
 expect.set_options(timeout=PATIENCE)
 SETTLED = """(step) => {
@@ -49,7 +49,7 @@ def serving(root: Path, cwd: Path, environment: Mapping[str, str] | None = None)
     port = free_port()
     child = subprocess.Popen([sys.executable, "-c", START, str(root), str(port)], env={**os.environ, **(environment or {})}, cwd=cwd)
     try:
-        end = time.monotonic() + 2 * PATIENCE / 1000
+        end = time.monotonic() + PATIENCE / 1000
         while not answers(f"http://localhost:{port}/_stcore/health"):
             assert child.poll() is None, "the app ended"
             assert time.monotonic() < end, "the app did not answer"
@@ -192,5 +192,5 @@ def chosen(page: Page, box: Locator, option: str) -> None:
 def until(page: Page, condition: str) -> None:
     """As Playwright's `wait_for_function`, which evaluates strings in the page: its policy forbids that."""
     assert page.evaluate(
-        f"(async () => {{ for (let i = 0; i < 2400 && !({condition}); i++) await new Promise((d) => setTimeout(d, 25)); return {condition} }})()"
+        f"(async () => {{ for (let i = 0; i < 4800 && !({condition}); i++) await new Promise((d) => setTimeout(d, 25)); return {condition} }})()"
     )

@@ -107,7 +107,7 @@ def test_a_sweep_is_started_watched_cancelled_and_retried(page: Page, address: s
     row.get_by_role("button", name="Cancel").click()
     expect(row).to_contain_text("cancelled", timeout=PATIENCE)
     row.get_by_role("button", name="Retry").click()
-    expect(rows.filter(has_text="done").filter(has_text="100 %")).to_have_count(4, timeout=4 * PATIENCE)  # each is a process of its own
+    expect(rows.filter(has_text="done").filter(has_text="100 %")).to_have_count(4, timeout=2 * PATIENCE)  # each is a process of its own
     expect(row).to_contain_text("attempt 2")
 
     jobs = JobStore(workspace.root).all()
