@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..export.sheet import Block, Line, Page, Picture, Place, Sheet, Tile, laid_out, page_parts, placed
 from ..export.sizes import Size, check_elements
-from .compose import Patch, Pixels, alone, around, over, packed, painted, patches_of, png_of
+from .compose import Patch, Pixels, alone, around, packed, painted, patches_of, png_of
 from .frames import GROUND, PAGE, apart_file, over_file, put, read_json, room_file, whole_file, write_json
 from .reach import Box
 from .script import Script
@@ -141,23 +141,32 @@ class Backdrop:
         from PIL import Image
 
         nothing = Patch((0, 0, 1, 1), Image.new("RGBA", (1, 1)))
-        box = around(on_page(stage.reach(k), place), self.scale, self.within(place))
-        if box is None:
+        if (box := self._reached(stage, k, place)) is None:
             return nothing
-        picture = alone(placed(stage.still([stage.layers[k]]), "c-", place.x, place.y, place.factor), box, self.scale)
+        picture = alone(self._layer(stage, k, place), box, self.scale)
         inner = picture.getbbox()
         if inner is None:
             return nothing
         return Patch((box[0] + inner[0], box[1] + inner[1], box[0] + inner[2], box[1] + inner[3]), picture.crop(inner))
 
     def draw_page(self) -> None:
-        """All that stays."""
+        """All that stays: what lies above is drawn upon what lies below."""
         page = self.ground.copy()
-        for at in range(len(self.stages)):
+        for at, stage in enumerate(self.stages):
+            place = self._place(at)
             for k in self._upper(at):
-                found = self.overlay(at, k)
-                over(page, found.picture, found.box, (0, 0, *page.size))
+                assert stage is not None
+                assert place is not None
+                if (box := self._reached(stage, k, place)) is not None:
+                    page.paste(painted(self._layer(stage, k, place), box, self.scale, page.crop(box)), box[:2])
         put(self.folder / PAGE, png_of(page))
+
+    def _reached(self, stage: Stage, k: int, place: Place) -> Pixels | None:
+        return around(on_page(stage.reach(k), place), self.scale, self.within(place))
+
+    @staticmethod
+    def _layer(stage: Stage, k: int, place: Place) -> str:
+        return placed(stage.still([stage.layers[k]]), "c-", place.x, place.y, place.factor)
 
     def _upper(self, at: int) -> list[int]:
         stage = self.stages[at]

@@ -49,10 +49,6 @@ class Stage:
         """What lies below everything that moves."""
         return self.still(self.layers[:1])
 
-    def all_still(self) -> Picture:
-        """All that stays."""
-        return self.still(self.layers)
-
     def still(self, layers: Sequence[Layer]) -> Picture:
         """Layers that stay, as a drawing of their own."""
         size = f'width="{self.width:g}" height="{self.height:g}" viewBox="0 0 {self.width:g} {self.height:g}"'
@@ -63,8 +59,8 @@ class Stage:
         )
 
     def reach(self, k: int) -> Box:
-        """How far a layer that stays may reach."""
-        return Reach({}).of(parsed(f"<svg>{''.join(self.layers[k].parts)}</svg>")) or (0.0, 0.0, 0.0, 0.0)
+        """How far a layer that stays may reach; nowhere when it is empty."""
+        return Reach({}).of(parsed(f"<svg>{''.join(self.layers[k].parts)}</svg>")) or (-9.0, -9.0, -9.0, -9.0)
 
     def to_json(self) -> dict[str, Any]:
         layers = [[list(layer.parts), list(layer.names), [list(a) for a in layer.around]] for layer in self.layers]

@@ -134,10 +134,6 @@ def _extent(rows: Rows, definition: Mapping[str, Any]) -> tuple[float, float] | 
     return (min(known), max(known)) if known else None
 
 
-def _reach(ticks: set[float]) -> float:
-    return max(ticks, default=0.0) - min(ticks, default=0.0)
-
-
 def _hull(before: tuple[float, float] | None, values: Sequence[float]) -> tuple[float, float]:
     """The least interval that holds both, in the direction of the values: an axis may run downwards."""
     first, last = float(values[0]), float(values[-1])
