@@ -116,6 +116,15 @@ def test_panels_of_panels_and_facets_stand_in_a_grid() -> None:
     assert ours == alt.concat(*parts(lambda *c: alt.vconcat(*c, spacing=3)), columns=2, spacing=9).resolve_scale(y="independent").to_dict()
 
 
+def test_a_grid_of_shared_axes_is_what_altair_makes_of_it() -> None:
+    from strobe.charts import compose
+
+    parts = [dots("a", width=90), charts.layers(dots("b"), dots("c"), height=60), charts.below(dots("d"), dots("e"), spacing=3)]
+    ours = compose.grid(*parts, columns=2, spacing=14, independent=["color"], shared=["x", "y"]).to_dict()
+    assert ours == alt.concat(*parts, columns=2, spacing=14).resolve_scale(color="independent", x="shared", y="shared").to_dict()
+    assert len(compose.grid(dots("a"), columns=2, spacing=14).to_dict()["concat"]) == 1, "a row also of one alone"
+
+
 @pytest.mark.parametrize("together", [charts.layers, lambda *parts: charts.below(*parts, spacing=9)])
 def test_what_readers_can_choose_is_kept(together) -> None:
     brush = alt.selection_interval(name="brush")
