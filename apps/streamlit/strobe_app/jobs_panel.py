@@ -13,8 +13,9 @@ from strobe.jobs.job import Job
 from strobe.jobs.queue import JobStore
 from strobe.jobs.worker import ensure_worker
 
-EVERY = 1.0
-"""Seconds between two looks."""
+EVERY, RARELY = 1.0, 6.0
+"""Seconds between two looks: while there are jobs that have not ended, and while nothing moves. At the second look after a click on "Download",
+Streamlit throws away what it has made for it, fetched or not."""
 RECENT = 600.0
 """What ended at most this many seconds before the page was opened is shown without asking."""
 MOST = 12
@@ -24,9 +25,13 @@ LINES = 200
 MARKS = {"done": ":green[done]", "failed": ":red[failed]", "cancelled": ":orange[cancelled]"}
 
 
-@st.fragment(run_every=EVERY)
 def show(workspace: Workspace) -> None:
     """The jobs of a workspace, nothing when there are none."""
+    moving = any(not job.ended for job in JobStore(workspace.root).all())
+    st.fragment(_show, run_every=EVERY if moving else RARELY)(workspace)
+
+
+def _show(workspace: Workspace) -> None:
     store = JobStore(workspace.root)
     jobs = store.all()
     _refresh_page(jobs)
