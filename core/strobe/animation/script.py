@@ -51,12 +51,13 @@ class Script:
 
     def whole(self, at: int, i: int) -> Picture:
         """A panel at frame `i`, drawn whole; from its file where it has one."""
-        if (file := whole_file(self.folder, at, i)).is_file():
-            return sized(file.read_text("utf-8"))
         panel = self.content(i)["panels"][at]
+        template = self.template(at, panel)
+        if (file := whole_file(self.folder, at, i)).is_file():
+            return sized(file.read_text("utf-8"), template)
 
         def draw() -> Picture:
-            return sized(svg_of(with_rows(self.template(at, panel), panel["datasets"])))
+            return sized(svg_of(with_rows(template, panel["datasets"])), template)
 
         return kept(self.pictures, f"{at} {json.dumps([panel['spec'], panel['datasets']])}", PICTURES, draw)
 

@@ -175,7 +175,8 @@ def picture_of(drawing: Drawing, theme: str, type_factor: float = 1.0) -> Pictur
     """A chart as SVG."""
     import vl_convert
 
-    return sized(vl_convert.vegalite_to_svg(restyled(drawing.whole, theme, type_factor)))
+    spec = restyled(drawing.whole, theme, type_factor)
+    return sized(vl_convert.vegalite_to_svg(spec), spec)
 
 
 def restyled(spec: Mapping[str, Any], theme: str, type_factor: float = 1.0) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from .sheet import Picture
 from .sizes import Size, fitted
@@ -11,10 +13,11 @@ POINTS = 0.75
 """Points per CSS pixel."""
 
 
-def sized(svg: str) -> Picture:
-    """An SVG with the size it says it has."""
+def sized(svg: str, spec: Mapping[str, Any]) -> Picture:
+    """A chart that was drawn, with the size it says it has. One that is fitted to a size of its specification's own may draw beyond it."""
+    fit = spec.get("autosize") or spec.get("config", {}).get("autosize") or "pad"
     width, height = (float(re.search(rf'<svg[^>]*?\b{side}="([\d.]+)', svg)[1]) for side in ("width", "height"))  # type: ignore[index]
-    return Picture(svg, width, height)
+    return Picture(svg, width, height, clipped=(fit.get("type", "pad") if isinstance(fit, Mapping) else fit) != "pad")
 
 
 def at_size(picture: Picture, size: Size) -> Picture:

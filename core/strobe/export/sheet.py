@@ -50,17 +50,18 @@ _ID = re.compile(r'(\bid="|url\(#|href="#)([A-Za-z_][\w-]*)')
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart: an SVG document and its size, px."""
+    """A chart: an SVG document and its size, px. `clipped`: it may draw beyond that, which must not be seen (and costs as much as the page)."""
 
     svg: str
     width: float
     height: float
+    clipped: bool = False
 
     def within(self, width: float, height: float) -> Picture:
         """The same chart in the top left corner of a larger picture; itself where it is as large, or does not fit."""
         if (width, height) == (self.width, self.height) or width < self.width or height < self.height:
             return self
-        return Picture(re.sub(r'viewBox="[^"]*"', f'viewBox="0 0 {_n(width)} {_n(height)}"', self.svg, count=1), width, height)
+        return Picture(re.sub(r'viewBox="[^"]*"', f'viewBox="0 0 {_n(width)} {_n(height)}"', self.svg, count=1), width, height, self.clipped)
 
 
 @dataclass(frozen=True)
@@ -332,7 +333,9 @@ def placed(picture: Picture, prefix: str, x: float, y: float, factor: float = 1.
 
 
 def _opening(picture: Picture, x: float, y: float, factor: float) -> str:
-    return f'<svg x="{_n(x)}" y="{_n(y)}" width="{_n(picture.width * factor)}" height="{_n(picture.height * factor)}"'
+    size = f'width="{_n(picture.width * factor)}" height="{_n(picture.height * factor)}"'
+    seen = "" if picture.clipped else ' overflow="visible"'
+    return f'<svg x="{_n(x)}" y="{_n(y)}" {size}{seen}'
 
 
 def escaped(words: str) -> str:
