@@ -55,7 +55,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
                 forget(run, step)
         workspace.analyze(run, DRAWN)
     (folder / "bad.py").write_text(BROKEN)
-    (folder / "bad-1.dist-info").mkdir()  # the app's folder is where it finds packages first
+    (folder / "bad-1.dist-info").mkdir()  # where the app finds packages first
     (folder / "bad-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1\n")
     (folder / "bad-1.dist-info" / "entry_points.txt").write_text("[strobe.renderers]\nbad = bad:Bad\n")
 
@@ -81,7 +81,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
 
 @pytest.fixture(scope="module")
 def address(small) -> Iterator[str]:
-    with serving(small[0].root, small[1]) as found:
+    with serving(small[0].root, small[1], {"PYTHONPATH": str(small[1])}) as found:
         yield found
 
 
@@ -350,7 +350,7 @@ def test_new_results_appear_without_a_reload(reader: Reader, small) -> None:
     reader.tab.evaluate("strobe.watch.close()")  # or it looks in the middle of the analysis as well, and again
     asked = len(reader.asked)
     small[0].analyze("many", ["gini"])
-    reader.tab.evaluate("strobe.watch.look()")
+    reader.tab.evaluate("Object.assign(strobe.watch, { closed: false }).look()")
     expect(reader.tab.locator("#card-2 canvas").first).to_be_visible(timeout=PATIENCE)
     reader.settled(3)
     assert reader.tab.evaluate("globalThis.mine")

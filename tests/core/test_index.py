@@ -156,7 +156,7 @@ def test_sql_of_an_empty_workspace_is_empty(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     for name in ("runs", "jobs", "results"):
         assert workspace.sql(f"select * from {name}").empty
-    with pytest.raises(UsageError, match="tables here: metrics, _failures, runs, jobs, results"):
+    with pytest.raises(UsageError, match="there are: _failures, jobs, metrics, results, runs"):
         workspace.sql("select * from nothing")
 
 

@@ -24,8 +24,7 @@ def installed(workspace: Workspace, report: Report, panel: Panel) -> Plugin:
         if missing := unmet(report.requires):
             wanted = " ".join(f"'{line}'" if re.search(r"[<>\s;]", line) else line for line in missing)
             raise UsageError(f"renderer {panel.renderer!r} is not installed: `pip install {wanted}`") from e
-        remedy = f"`strobe plugins list` tells what is installed; if {panel.renderer!r} comes with a package, `pip install` that package"
-        raise UsageError(f"{e}. {remedy}.") from e
+        raise UsageError(f"{e}. If {panel.renderer!r} comes with a package, `pip install` that package.") from e
 
 
 def unmet(requires: Iterable[str]) -> list[str]:

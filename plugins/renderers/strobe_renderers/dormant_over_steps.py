@@ -80,7 +80,7 @@ class DormantOverSteps(Renderer):
             falls = part[(part["change"].astype(float) <= -HALF) & (part["step"] > part["members_step"])]
             if len(falls):
                 first = falls.iloc[0]
-                text = f"{first['members']} neurons of k {k} lose {-first['change']:.0%}"
+                text = f"{int(first['members'])} neurons of k {k} lose {-first['change']:.0%}"
                 height = values.value(self.norms_height - 8 - 13 * len(rows))
                 rows.append({"x": float(steps.pixel(first["step"])) - 10, "text": text, "value": height})
         mark = alt.Chart(charts.dataset("lost", rows)).mark_text(style="annotation", align="right", baseline="bottom")
