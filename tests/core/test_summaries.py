@@ -11,7 +11,7 @@ from small import small_workspace
 from strobe import StrobeError, charts
 from strobe.errors import UsageError
 from strobe.export import write_report
-from strobe.export.sheet import Picture
+from strobe.export.svg import Picture
 from strobe.panels.screen import colours
 from strobe.reports.model import Panel, Report, Section
 from strobe.runs import labels

@@ -40,7 +40,7 @@ FORMATS: Mapping[str, Format] = {
     "html": Format("one page that opens offline", "strobe.export.html:write_html", "strobe.export.single:write_chart"),
     "png": Format("a picture", *_PICTURES),
     "svg": Format("a picture of lines and text, for a browser or an editor", *_PICTURES),
-    "pdf": Format("a picture of lines and text, for print", *_PICTURES),
+    "pdf": Format("lines and text, for print; a report on pages needs the extra pdf", "strobe.export.pages:write_report_pdf", _PICTURES[1]),
     "gif": Format("an animation that opens everywhere", *_MOVIES),
     "webp": Format("an animation, lossless and smaller", *_MOVIES),
     "mp4": Format("a film; needs the extra video", *_MOVIES),

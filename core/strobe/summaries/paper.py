@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..errors import UsageError
-from ..export.raster import POINTS, at_size
-from ..export.sheet import LEADING, Picture, document, escaped, length, placed, wrapped
-from ..export.sizes import Size
-from ..version import __version__
+from ..export.labels import Label
+from ..export.paper import SMALL, finished, joined, paper
+from ..export.svg import LEADING, Picture, escaped, length, placed, wrapped
 from .document import Document, Figure, Grid, Heading, Words
 
-WIDTH, HEIGHT, MARGIN = 794.0, 1123.0, 68.0
-"""px of an A4 page at 96 to the inch, and its margins of 18 mm."""
-INNER = WIDTH - 2 * MARGIN
+A4 = paper("a4", margin=18)
+MARGIN, INNER = A4.margin, A4.inner
 SIZES = {1: 24.0, 2: 17.0, 3: 14.0}
-BODY, SMALL, GAP = 12.0, 10.0, 9.0
+BODY, GAP = 12.0, 9.0
 
 
 @dataclass
@@ -32,7 +27,7 @@ class _Pages:
 
     def room(self, height: float) -> None:
         """Begin a new page when what comes does not fit."""
-        if self.y + height > HEIGHT - MARGIN and self.y > MARGIN:
+        if self.y + height > A4.bottom and self.y > MARGIN:
             self.pages.append([])
             self.y = MARGIN
 
@@ -48,7 +43,7 @@ class _Pages:
             self.y += size * LEADING
 
     def picture(self, picture: Picture, caption: str) -> None:
-        factor = min(1.0, INNER / picture.width, 0.8 * (HEIGHT - 2 * MARGIN) / picture.height)
+        factor = min(1.0, INNER / picture.width, 0.8 * (A4.bottom - MARGIN) / picture.height)
         below = len(wrapped(caption, SMALL, INNER)) * SMALL * LEADING
         self.room(picture.height * factor + below)
         self.pictures += 1
@@ -78,21 +73,7 @@ class _Pages:
 
 def to_pdf(summary: Document, palette: Mapping[str, str]) -> bytes:
     """The pages as one PDF, with the facts in its document information. Needs pypdf, the extra `pdf`."""
-    try:
-        from pypdf import PdfReader, PdfWriter
-    except ImportError as e:
-        raise UsageError("a summary as PDF needs pypdf: `pip install 'strobe[pdf]'`, or write .md or .html") from e
-    import vl_convert
-
-    writer = PdfWriter()
-    for page in laid_out(summary, palette):
-        points = at_size(Picture(page, WIDTH, HEIGHT), Size(WIDTH * POINTS))  # a PDF takes the numbers of an SVG for points
-        writer.append(PdfReader(io.BytesIO(vl_convert.svg_to_pdf(points.svg))))
-    facts = json.dumps(summary.facts, default=str)
-    writer.add_metadata({"/Title": summary.title, "/Subject": summary.footer, "/Creator": f"Strobe {__version__}", "/Keywords": facts})
-    file = io.BytesIO()
-    writer.write(file)
-    return file.getvalue()
+    return joined(laid_out(summary, palette), A4, Label(summary.title, summary.footer, summary.facts))
 
 
 def laid_out(summary: Document, palette: Mapping[str, str]) -> list[str]:
@@ -113,9 +94,7 @@ def laid_out(summary: Document, palette: Mapping[str, str]) -> list[str]:
             _words(pages, block)
     pages.y += 2 * GAP
     pages.text(summary.footer, SMALL, colour="muted")
-    background = f'<rect width="{WIDTH:g}" height="{HEIGHT:g}" fill="{palette["card"]}"/>'
-    numbered = [[background, *parts, _number(i + 1, len(pages.pages), palette)] for i, parts in enumerate(pages.pages)]
-    return [document(parts, WIDTH, HEIGHT) for parts in numbered]
+    return finished(pages.pages, A4, palette)
 
 
 def _words(pages: _Pages, block: Words) -> None:
@@ -126,9 +105,3 @@ def _words(pages: _Pages, block: Words) -> None:
         pages.text(item, size, indent=18, colour=colour)
     if block.text:
         pages.text(block.text, size, colour=colour)
-
-
-def _number(number: int, of: int, palette: Mapping[str, str]) -> str:
-    return (
-        f'<text x="{WIDTH - MARGIN:g}" y="{HEIGHT - 34:g}" font-size="{SMALL:g}" text-anchor="end" fill="{palette["muted"]}">{number} of {of}</text>'
-    )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..checkpoints import write_atomically
 from ..errors import UsageError
 from ..export.formats import altair_theme
+from ..export.paper import check_pypdf
 from ..panels.screen import colours
 from ..version import __version__
 from .document import Document, Figure, Grid, Heading, Words
@@ -54,6 +55,8 @@ def write_summary(workspace: Workspace, runs: Sequence[str | Run], output: str |
         raise UsageError(f"{path.name}: cannot write a summary as {path.suffix or 'a file without suffix'}; use one of {', '.join(WRITERS)}")
     if not runs:
         raise UsageError("which runs? a summary is of at least one; `strobe runs` lists them")
+    if path.suffix.lower() == ".pdf":
+        check_pypdf("a summary as PDF", "write .md or .html")
     chosen = [workspace.run(run) for run in runs]
     named = altair_theme(theme)
     document = summary(workspace, chosen, named, progress)
