@@ -383,6 +383,20 @@ def test_a_file_that_cannot_be_written_is_named(small, tmp_path: Path) -> None:
         workspace.view("loss_curves", run).save(tmp_path / "file" / "x.png")
 
 
+def test_a_folder_that_is_read_only_is_named_before_anything_is_drawn(small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace, run = small
+    monkeypatch.setattr("strobe.export.formats.os.access", lambda path, mode: path != tmp_path)
+    monkeypatch.setattr("strobe.export.pictures.tile_of", None)
+    for refused in (
+        lambda: workspace.view("loss_curves", run).save(tmp_path / "deep" / "x.png"),
+        lambda: write_report(workspace, "default", run, tmp_path / "x.gif"),
+        lambda: workspace.submit("export", run=run.name, output=str(tmp_path / "x.pdf"), start=False),
+    ):
+        with pytest.raises(UsageError, match=r"cannot be written: the folder .* is read-only"):
+            refused()
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_format_is_documented(root: Path) -> None:
     text = (root / "docs" / "exporting.md").read_text("utf-8")
     assert [name for name in FORMATS if f"`.{name}`" not in text] == []

@@ -12,6 +12,7 @@ import streamlit as st
 from strobe import StrobeError, Workspace
 from strobe.animation.sweep import EASINGS
 from strobe.export.formats import FORMATS, THEMES
+from strobe.export.pages import NONE
 from strobe.export.sizes import size_of
 from strobe.jobs.worker import ensure_worker
 from strobe.panels.cards import Card, Group, cards_of, choices, resolve
@@ -24,6 +25,7 @@ FOLDER = "exports"
 WHOLE = "The whole report"
 DRAWN, MOVING = ("png", "svg", "pdf"), ("gif", "webp", "mp4")
 ROUND = "azimuth"
+PAGES = {"a4": "A4", "letter": "Letter", NONE: "one, as large as what is on it"}
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ def _request(workspace: Workspace, run: Run, report: str, what: What, suffix: st
     if suffix in MOVING:
         options["fps"] = fields.next.number_input("Frames per second", 1, 60, 8, key="export fps")
         options["ease"] = fields.next.selectbox("Pace", list(EASINGS), key="export ease")
-    if suffix in (*DRAWN, *MOVING) and (width := _width(fields)):
+    if suffix == "pdf" and len(what.cards) > 1:
+        options["pages"] = fields.next.selectbox("Pages", list(PAGES), key="export pages", format_func=PAGES.__getitem__)
+    if suffix in (*DRAWN, *MOVING) and options.get("pages", NONE) == NONE and (width := _width(fields)):
         options["width"] = width
     if what.title:
         options["only"] = [what.title]
@@ -152,7 +156,9 @@ def _width(fields: _Fields) -> str:
 def _apart(theme: str, options: Mapping[str, Any]) -> str:
     """What else tells one file from another of the same place."""
     over = options.get("over", "step")
-    return "-".join(filter(None, ["" if over == "step" else f"over-{over}", "" if theme == "light" else theme, options.get("width", "")]))
+    pages = options.get("pages", "a4")
+    said = ("" if over == "step" else f"over-{over}", "" if theme == "light" else theme, "" if pages == "a4" else f"pages-{pages}")
+    return "-".join(filter(None, [*said, options.get("width", "")]))
 
 
 def _nearest(steps: tuple[int, ...], wanted: object) -> int:
