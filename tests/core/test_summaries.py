@@ -121,6 +121,15 @@ def test_a_long_summary_breaks_into_pages_and_says_what_it_is(tmp_path: Path) ->
     assert [float(side) * 25.4 / 72 for side in read.pages[0].mediabox[2:]] == pytest.approx([210, 297], abs=0.5)  # A4
 
 
+def test_a_table_names_its_columns_on_each_page_and_never_alone() -> None:
+    table = Grid(("the column", "text"), tuple((f"row {i}", "x") for i in range(90)))
+    for lines in range(40, 62):
+        pages = laid_out(Document("T", [Words("\n".join(["line"] * lines)), table], "end"), colours(charts.LIGHT))
+        for page in pages:
+            words = re.findall(r">([^<>]+)</text>", page)
+            assert ("the column" in words) == any(w.startswith("row") for w in words)
+
+
 def test_a_family_without_a_story_tells_of_training_and_tables(small, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace, run = small
     monkeypatch.setattr(type(run.family), "story", classmethod(lambda cls: None))

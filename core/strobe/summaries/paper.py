@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..export.labels import Label
@@ -14,6 +14,10 @@ A4 = paper("a4", margin=18)
 MARGIN, INNER = A4.margin, A4.inner
 SIZES = {1: 24.0, 2: 17.0, 3: 14.0}
 BODY, GAP = 12.0, 9.0
+FOLLOWS = 80.0
+"""px that must be left below a heading: three rows of a table."""
+LEAST = 0.75
+"""How much smaller a figure may be made to stand on the page of its words."""
 
 
 @dataclass
@@ -43,8 +47,12 @@ class _Pages:
             self.y += size * LEADING
 
     def picture(self, picture: Picture, caption: str) -> None:
+        """A chart as wide as the page at most; smaller by up to a quarter where it then fits below what is there."""
         factor = min(1.0, INNER / picture.width, 0.8 * (A4.bottom - MARGIN) / picture.height)
-        below = len(wrapped(caption, SMALL, INNER)) * SMALL * LEADING
+        below = len(wrapped(caption, SMALL, INNER)) * SMALL * LEADING + 4
+        left = (A4.bottom - self.y - below) / picture.height
+        if LEAST * factor <= left < factor:
+            factor = left
         self.room(picture.height * factor + below)
         self.pictures += 1
         self.pages[-1].append(placed(picture, f"f{self.pictures}-", MARGIN, self.y, factor))
@@ -52,23 +60,34 @@ class _Pages:
         self.text(caption, SMALL, colour="muted")
 
     def grid(self, grid: Grid) -> None:
-        """Columns as wide as they need, narrower where they are together wider than the page; cells wrap."""
+        """Columns as wide as they need, narrower where they are together wider than the page; cells wrap. Each page has the names of the columns."""
         cells = [grid.columns, *grid.rows]
         wanted = [max(length(row[i], SMALL, True) for row in cells) + 12 for i in range(len(grid.columns))]
         widths = [w * min(1.0, INNER / sum(wanted)) for w in wanted]
-        for number, row in enumerate(cells):
-            lines = [wrapped(cell, SMALL, width - 8, number == 0) or ("",) for cell, width in zip(row, widths, strict=True)]
-            tall = max(map(len, lines)) * SMALL * LEADING
-            self.room(tall)
-            top, x = self.y, MARGIN
-            for cell, width in zip(lines, widths, strict=True):
-                self.y = top
-                for line in cell:
-                    self.line(line, SMALL, x, bold=number == 0)
-                    self.y += SMALL * LEADING
-                x += width
-            self.y = top + tall + 3
-            self.pages[-1].append(f'<rect x="{MARGIN:g}" y="{self.y - 2:g}" width="{INNER:g}" height="0.5" fill="{self.palette["border"]}"/>')
+        head, *rows = ([wrapped(c, SMALL, w - 8, i == 0) or ("",) for c, w in zip(row, widths, strict=True)] for i, row in enumerate(cells))
+        self.room(_tall(head) + sum(map(_tall, rows[:2])))  # not alone at the foot of a page
+        self._row(head, widths, bold=True)
+        for row in rows:
+            if self.y + _tall(row) > A4.bottom:
+                self.room(_tall(row))
+                self._row(head, widths, bold=True)
+            self._row(row, widths)
+
+    def _row(self, cells: Sequence[Sequence[str]], widths: Sequence[float], *, bold: bool = False) -> None:
+        top, x = self.y, MARGIN
+        for cell, width in zip(cells, widths, strict=True):
+            self.y = top
+            for line in cell:
+                self.line(line, SMALL, x, bold=bold)
+                self.y += SMALL * LEADING
+            x += width
+        self.y = top + _tall(cells)
+        self.pages[-1].append(f'<rect x="{MARGIN:g}" y="{self.y - 2:g}" width="{INNER:g}" height="0.5" fill="{self.palette["border"]}"/>')
+
+
+def _tall(cells: Sequence[Sequence[str]]) -> float:
+    """px of a row of a table."""
+    return max(map(len, cells)) * SMALL * LEADING + 3
 
 
 def to_pdf(summary: Document, palette: Mapping[str, str]) -> bytes:
@@ -84,7 +103,7 @@ def laid_out(summary: Document, palette: Mapping[str, str]) -> list[str]:
         pages.y += GAP
         if isinstance(block, Heading):
             pages.y += GAP
-            pages.room(SIZES[block.level] * 4)  # not alone at the foot of a page
+            pages.room(SIZES[block.level] * LEADING + FOLLOWS)  # not alone at the foot of a page
             pages.text(block.text, SIZES[block.level], colour="ink", bold=True)
         elif isinstance(block, Figure):
             pages.picture(block.picture, block.caption)
