@@ -54,6 +54,7 @@ def test_a_panel_is_queued_written_previewed_and_deleted(page, toy: Path) -> Non
     said(app.run())
     said(app.text_input(key="export width").set_value("2 furlongs").run())
     assert "write a number and a unit" in app.error[0].value
+    assert app.button(key="export go").disabled
     said(app.text_input(key="export width").set_value("85mm").run())
     said(app.button(key="export go").click().run())
     (job,) = [j for j in JobStore(toy).all() if j.kind == "export"]
