@@ -96,7 +96,7 @@ def delete(
     frames: Annotated[bool, typer.Option("--frames", help="Frames of animations that were stopped, and would be gone on with.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
 ) -> None:
-    """Delete runs and their results, outdated results, or frames of stopped animations. What goes is listed first."""
+    """Delete runs, outdated results, or frames of stopped animations. What goes is listed first."""
     command("labels", "delete")(workspace_path(workspace), run or [], outdated, frames, yes)
 
 
