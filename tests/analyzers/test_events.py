@@ -27,13 +27,17 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def rows(**tables):
-    """Tables as lists of tuples in the order of COLUMNS; the others are empty."""
+def found(**tables):
+    """Events in tables given as lists of tuples in the order of COLUMNS; the others are empty."""
     made = {name: pd.DataFrame(tables.get(name, []), columns=columns) for name, columns in COLUMNS.items()}
     made["transient_frequencies"]["transient"] = made["transient_frequencies"]["transient"].astype(bool)
-    found = list(Events(**tables.get("settings", {})).analyze_results(Results(made)))
-    to_arrow(Events.Row, found)
-    return [(r.event, r.subject, r.at_step, r.lower, r.upper) for r in found]
+    events = list(Events(**tables.get("settings", {})).analyze_results(Results(made)))
+    to_arrow(Events.Row, events)
+    return events
+
+
+def rows(**tables):
+    return [(r.event, r.subject, r.at_step, r.lower, r.upper) for r in found(**tables)]
 
 
 MEMORISED = ("train_loss", "memorised", 20, 19.5, 10, 20, 0.009, None)
@@ -73,6 +77,13 @@ def test_a_burst_stands_out_of_a_decay():
     assert rows(parameter_velocity=velocity(decay)) == []
     decay[20] *= 2.7
     assert rows(parameter_velocity=velocity(decay)) == [("velocity burst", "all parameters", 210, 200, 210)]
+
+
+def test_a_step_in_a_smooth_decay_is_so_many_deviations_of_two_percent():
+    decay = list(np.exp(-np.arange(30) / 10))
+    decay[20] *= np.exp(0.3)
+    (burst,) = found(parameter_velocity=velocity(decay))
+    assert burst.detail.endswith(", 10.0 deviations")  # 0.2 above the median of the seven
 
 
 def test_constant_null_and_few_velocities_have_no_burst():

@@ -54,6 +54,7 @@ def test_a_panel_is_queued_written_previewed_and_deleted(page, toy: Path) -> Non
     said(app.run())
     said(app.text_input(key="export width").set_value("2 furlongs").run())
     assert "write a number and a unit" in app.error[0].value
+    assert app.button(key="export go").disabled
     said(app.text_input(key="export width").set_value("85mm").run())
     said(app.button(key="export go").click().run())
     (job,) = [j for j in JobStore(toy).all() if j.kind == "export"]
@@ -66,6 +67,48 @@ def test_a_panel_is_queued_written_previewed_and_deleted(page, toy: Path) -> Non
     said(app.toggle(key=f"preview {file.name}").set_value(True).run())
     said(app.button(key=f"delete {file.name}").click().run())
     assert not file.exists()
+
+
+def test_markdown_is_taken_away_with_its_figures(toy: Path, tmp_path: Path, page) -> None:
+    import io
+    import re
+    import zipfile
+
+    from strobe import Workspace
+    from strobe.export import write_report
+    from strobe.reports.model import Panel, Report, Section
+    from strobe_app.exports_page import figures, zipped
+
+    report = Report(title="x", sections=[Section(title="y", panels=[Panel(renderer="loss_curves")])])
+    file = write_report(Workspace(toy), report, "toy", toy / "exports" / "a b.md")
+    with zipfile.ZipFile(io.BytesIO(zipped(file))) as archive:
+        names = archive.namelist()
+        links = [link.replace("%20", " ") for link in re.findall(r"\]\(([^)]+\.png)\)", archive.read("a b.md").decode())]
+        assert sorted(names) == sorted(["a b.md", *links])
+        assert all(archive.read(link).startswith(b"\x89PNG") for link in links)
+    assert links
+    app = page()
+    assert any(f"with {len(figures(file))} figures" in text.value for text in app.text)
+    said(app.button(key="delete a b.md").click().run())
+    assert not list((toy / "exports").glob("a b*"))
+
+
+def test_a_report_as_pdf_is_asked_for_on_pages_or_with_a_width(page, toy: Path) -> None:
+    app = said(page().selectbox(key="export format").select("pdf").run())
+    assert app.selectbox(key="export pages").value == "a4"
+    assert not [field for field in app.text_input if field.key == "export width"]
+    said(app.selectbox(key="export pages").select("none").run())
+    said(app.text_input(key="export width").set_value("174mm").run())
+    said(app.button(key="export go").click().run())
+    (job,) = [j for j in JobStore(toy).all() if j.kind == "export" and not j.ended]
+    JobStore(toy).cancel(job.id)
+    assert job.request["options"] == {"pages": "none", "width": "174mm"}
+
+
+def test_what_cannot_be_written_is_said_on_the_page(page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strobe.export.formats.os.access", lambda path, mode: False)
+    app = said(page().button(key="export go").click().run())
+    assert "is read-only" in app.error[0].value
 
 
 def test_names_of_files_say_what_is_in_them_and_nothing_else() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -101,3 +102,19 @@ def test_a_bundle_leaves_them_behind(root: Path, tmp_path: Path) -> None:
         names = archive.namelist()
     assert not any(old.key[:16] in name for name in names)
     assert sum(name.startswith("results/largest/") for name in names) == 2
+
+
+def test_frames_of_a_stopped_animation_go_and_those_in_work_stay(tmp_path: Path) -> None:
+    old, new, file = (tmp_path / "exports" / name for name in ("a" * 24, "b" * 24, "film.gif"))
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "frame-00000.png").write_bytes(b"12345")
+    file.write_bytes(b"1")
+    os.utime(old / "frame-00000.png", (1e9, 1e9))
+    refused = CliRunner().invoke(app, ["delete", "--frames", "-w", str(tmp_path)], input="n\n")
+    assert refused.exit_code != 0
+    assert old.is_dir()
+    done = CliRunner().invoke(app, ["delete", "--frames", "--yes", "-w", str(tmp_path)])
+    assert "1 frames are deleted, 5 bytes" in done.output
+    assert [f.name for f in sorted((tmp_path / "exports").iterdir())] == ["b" * 24, "film.gif"]
+    assert "no frames are left" in CliRunner().invoke(app, ["delete", "--frames", "-w", str(tmp_path)]).output

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import xml.etree.ElementTree as ET
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,11 @@ import strobe
 from strobe import Frame, Renderer, StrobeError, Training, Workspace, charts
 from strobe.errors import UsageError
 from strobe.export import FORMATS, write_report, write_view
-from strobe.export.sheet import GUTTER, HALF, Block, Picture, Sheet, Tile, laid_out, length, rows, wrapped
+from strobe.export.labels import still
+from strobe.export.pages import LEAST, packed
+from strobe.export.sheet import GUTTER, HALF, Block, Sheet, Strip, Tile, laid_out, rows
 from strobe.export.sizes import fitted, size_of
+from strobe.export.svg import Picture, length, wrapped
 from strobe.panels.screen import colours
 from strobe.reports.files import load
 from strobe.reports.library import find
@@ -176,6 +181,88 @@ def test_a_pdf_has_its_width_and_its_words(small, tmp_path: Path) -> None:
     assert title == "Loss curves"
 
 
+def test_a_report_as_pdf_is_pages_of_paper(small, tmp_path: Path) -> None:
+    from pypdf import PdfReader
+
+    workspace, run = small
+    panels = [Panel(renderer=name) for name in ("loss_curves", "frequency_spectrum", "neuron_map", "trajectory_plane")]
+    shown = report(*panels, *panels[:1])
+    whole = PdfReader(write_report(workspace, shown, run, tmp_path / "a.pdf", cursor={"step": 10}))
+    assert len(whole.pages) > 1
+    for number, page in enumerate(whole.pages, 1):
+        assert [float(side) * 25.4 / 72 for side in page.mediabox[2:]] == pytest.approx([297, 210], abs=0.1)
+        text = page.extract_text()
+        assert "A title" in text
+        assert "step 10 of 30" in text
+        assert f"{number} of {len(whole.pages)}" in text
+        assert all("/FontFile2" in f["/DescendantFonts"][0]["/FontDescriptor"] for f in page["/Resources"]["/Font"].values())
+    assert [item.title for item in whole.outline] == ["First", "Second"]
+    assert whole.metadata.title == "A title"
+    upright = PdfReader(write_report(workspace, shown, run, tmp_path / "b.pdf", columns=1, only=[1, 2], pages="letter", theme="dark"))
+    assert [float(side) / 72 for side in upright.pages[0].mediabox[2:]] == pytest.approx([8.5, 11], abs=0.01)
+    for options in ({"width": "174mm"}, {"only": [1]}, {"pages": "none", "only": [1, 2]}):
+        assert len(PdfReader(write_report(workspace, shown, run, tmp_path / "c.pdf", **options)).pages) == 1, options
+
+
+@given(st.lists(st.tuples(st.floats(1, 3000), st.booleans()), min_size=1, max_size=20), st.floats(400, 900), st.floats(0, 100))
+def test_page_breaks_lie_between_rows(sizes: list[tuple[float, bool]], later: float, less: float) -> None:
+    found = [Strip(Picture("", 100, height), "h" if heading else "", 10) for height, heading in sizes]
+    pages = packed(found, later - less, later)
+    assert [strip for page in pages for strip in page.strips] == found
+    for number, page in enumerate(pages):
+        tall = sum(s.picture.height + s.after for s in page.strips) - page.strips[-1].after
+        assert tall * page.factor <= (later if number else later - less) * (1 + 1e-9)
+        assert page.factor == 1 or page.factor == pytest.approx((later if number else later - less) / tall)
+        assert not page.strips[-1].heading or number == len(pages) - 1  # a heading stays with what it is above
+        rows_ = [s for s in page.strips if not s.heading]
+        assert page.factor >= LEAST or len(rows_) <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"pages": "a5"}, "pages 'a5'; there are: a4, letter, none"),
+        ({"pages": "a4", "width": "85mm"}, "leave out the width 85mm, or the pages"),
+    ],
+)
+def test_impossible_pages_are_named(small, tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        write_report(small[0], report(Panel(renderer="loss_curves")), small[1], tmp_path / "x.pdf", **options)
+    with pytest.raises(UsageError, match=r"\.png takes no option 'pages'"):
+        write_report(small[0], report(Panel(renderer="loss_curves")), small[1], tmp_path / "x.png", pages="a4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_pages_need_pypdf_and_say_so(small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strobe.export.paper.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"a report on pages needs pypdf: `pip install 'strobe\[pdf\]'`"):
+        write_report(small[0], report(Panel(renderer="loss_curves"), Panel(renderer="loss_curves")), small[1], tmp_path / "x.pdf")
+    write_report(small[0], report(Panel(renderer="loss_curves")), small[1], tmp_path / "x.pdf")
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("Components 1 to 3; drag to turn, click a dot to go to its step. The ghost is random.", "Components 1 to 3. The ghost is random."),
+        ("A ring holds both phases. Click a column to go to its step.", "A ring holds both phases."),
+        ("Click a neuron; the line is its frequency.", "The line is its frequency."),
+        ("Keys n and p go on. Click.", ""),
+        ("A click-through rate,\n\nand more.", "A click-through rate,\n\nand more."),
+    ],
+)
+def test_a_picture_tells_nothing_of_clicks(words: str, left: str) -> None:
+    assert still(words) == left
+
+
+def test_clicks_are_told_where_one_can_click(small, tmp_path: Path) -> None:
+    shown = report(Panel(renderer="loss_curves", how_to_read="Two curves. Click a dot."))
+    texts = {s: write_report(small[0], shown, small[1], tmp_path / f"x.{s}").read_text() for s in ("svg", "html", "md")}
+    assert all("Two curves." in text for text in texts.values())
+    assert not any("Click a dot." in text for text in texts.values())
+    data = re.search(r'<script id="report" type="application/octet-stream">(.*?)</script>', texts["html"])[1]
+    assert b"Two curves. Click a dot." in zlib.decompress(base64.b64decode(data))
+
+
 def test_widths_and_scales(small, tmp_path: Path) -> None:
     workspace, run = small
     view = workspace.view("loss_curves", run, step=10)
@@ -294,6 +381,20 @@ def test_a_file_that_cannot_be_written_is_named(small, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"file/x\.png cannot be written"):
         workspace.view("loss_curves", run).save(tmp_path / "file" / "x.png")
+
+
+def test_a_folder_that_is_read_only_is_named_before_anything_is_drawn(small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace, run = small
+    monkeypatch.setattr("strobe.export.formats.os.access", lambda path, mode: path != tmp_path)
+    monkeypatch.setattr("strobe.export.pictures.tile_of", None)
+    for refused in (
+        lambda: workspace.view("loss_curves", run).save(tmp_path / "deep" / "x.png"),
+        lambda: write_report(workspace, "default", run, tmp_path / "x.gif"),
+        lambda: workspace.submit("export", run=run.name, output=str(tmp_path / "x.pdf"), start=False),
+    ):
+        with pytest.raises(UsageError, match=r"cannot be written: the folder .* is read-only"):
+            refused()
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_format_is_documented(root: Path) -> None:

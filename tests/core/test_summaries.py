@@ -11,7 +11,7 @@ from small import small_workspace
 from strobe import StrobeError, charts
 from strobe.errors import UsageError
 from strobe.export import write_report
-from strobe.export.sheet import Picture
+from strobe.export.svg import Picture
 from strobe.panels.screen import colours
 from strobe.reports.model import Panel, Report, Section
 from strobe.runs import labels
@@ -119,6 +119,15 @@ def test_a_long_summary_breaks_into_pages_and_says_what_it_is(tmp_path: Path) ->
     assert read.metadata.title == "Long"
     assert f"1 of {len(pages)}" in read.pages[0].extract_text()
     assert [float(side) * 25.4 / 72 for side in read.pages[0].mediabox[2:]] == pytest.approx([210, 297], abs=0.5)  # A4
+
+
+def test_a_table_names_its_columns_on_each_page_and_never_alone() -> None:
+    table = Grid(("the column", "text"), tuple((f"row {i}", "x") for i in range(90)))
+    for lines in range(40, 62):
+        pages = laid_out(Document("T", [Words("\n".join(["line"] * lines)), table], "end"), colours(charts.LIGHT))
+        for page in pages:
+            words = re.findall(r">([^<>]+)</text>", page)
+            assert ("the column" in words) == any(w.startswith("row") for w in words)
 
 
 def test_a_family_without_a_story_tells_of_training_and_tables(small, monkeypatch: pytest.MonkeyPatch) -> None:

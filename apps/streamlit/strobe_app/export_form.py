@@ -12,6 +12,7 @@ import streamlit as st
 from strobe import StrobeError, Workspace
 from strobe.animation.sweep import EASINGS
 from strobe.export.formats import FORMATS, THEMES
+from strobe.export.pages import NONE
 from strobe.export.sizes import size_of
 from strobe.jobs.worker import ensure_worker
 from strobe.panels.cards import Card, Group, cards_of, choices, resolve
@@ -24,6 +25,7 @@ FOLDER = "exports"
 WHOLE = "The whole report"
 DRAWN, MOVING = ("png", "svg", "pdf"), ("gif", "webp", "mp4")
 ROUND = "azimuth"
+PAGES = {"a4": "A4", "letter": "Letter", NONE: "one, as large as what is on it"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def show(workspace: Workspace) -> None:
         st.info(f"A section becomes a picture or an animation; as {suffix.upper()} choose the whole report, or one panel.")
         return
     request = _request(workspace, runs[name], report, what, suffix)
-    if st.button("Export", key="export go", type="primary"):
+    if st.button("Export", key="export go", type="primary", disabled=request is None) and request is not None:
         _submit(workspace, request)
 
 
@@ -86,7 +88,8 @@ def _at(names: list[str], wanted: object) -> int:
     return names.index(wanted) if isinstance(wanted, str) and wanted in names else 0
 
 
-def _request(workspace: Workspace, run: Run, report: str, what: What, suffix: str) -> dict[str, Any]:
+def _request(workspace: Workspace, run: Run, report: str, what: What, suffix: str) -> dict[str, Any] | None:
+    """What the fields ask for; None while something in them cannot be, which stands below its field."""
     fields = _Fields()
     there = choices(workspace, run, what.cards)
     options: dict[str, Any] = {}
@@ -97,8 +100,12 @@ def _request(workspace: Workspace, run: Run, report: str, what: What, suffix: st
     if suffix in MOVING:
         options["fps"] = fields.next.number_input("Frames per second", 1, 60, 8, key="export fps")
         options["ease"] = fields.next.selectbox("Pace", list(EASINGS), key="export ease")
-    if suffix in (*DRAWN, *MOVING) and (width := _width(fields)):
-        options["width"] = width
+    if suffix == "pdf" and len(what.cards) > 1:
+        options["pages"] = fields.next.selectbox("Pages", list(PAGES), key="export pages", format_func=PAGES.__getitem__)
+    if suffix in (*DRAWN, *MOVING) and options.get("pages", NONE) == NONE:
+        if (width := _width(fields)) is None:
+            return None
+        options |= {"width": width} if width else {}
     if what.title:
         options["only"] = [what.title]
     output = workspace.root / FOLDER / f"{_file_name(run.name, report, what.name, cursor, _apart(theme, options))}.{suffix}"
@@ -138,21 +145,23 @@ def _cursor(workspace: Workspace, run: Run, there: Mapping[str, list[int]], over
     return cursor
 
 
-def _width(fields: _Fields) -> str:
-    """What was typed, when it is a width; what is wrong with it stands below."""
+def _width(fields: _Fields) -> str | None:
+    """What was typed; None when it is no width: what is wrong with it stands below."""
     typed: str = fields.next.text_input("Width", key="export width", placeholder="as laid out; or 85mm, 174mm, 3.3in, 1200px").strip()
     try:
         size_of(typed)
     except StrobeError as e:
         st.error(str(e))
-        return ""
+        return None
     return typed
 
 
 def _apart(theme: str, options: Mapping[str, Any]) -> str:
     """What else tells one file from another of the same place."""
     over = options.get("over", "step")
-    return "-".join(filter(None, ["" if over == "step" else f"over-{over}", "" if theme == "light" else theme, options.get("width", "")]))
+    pages = options.get("pages", "a4")
+    said = ("" if over == "step" else f"over-{over}", "" if theme == "light" else theme, "" if pages == "a4" else f"pages-{pages}")
+    return "-".join(filter(None, [*said, options.get("width", "")]))
 
 
 def _nearest(steps: tuple[int, ...], wanted: object) -> int:

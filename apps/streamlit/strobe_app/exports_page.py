@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import shutil
+import zipfile
 from pathlib import Path
 
 import streamlit as st
 
 from strobe import Workspace
 from strobe.export.formats import FORMATS
+from strobe.summaries.write import figures_of
 from strobe_app import export_form, jobs_panel, sidebar
 
 PICTURES, FILMS = ("png", "svg", "gif", "webp"), ("mp4",)
@@ -46,14 +50,43 @@ def _files(folder: Path) -> None:
 
 
 def _file(file: Path) -> None:
+    beside = figures(file)
     with st.container(border=True, key=f"export {file.name}"):
         name, look, take, remove = st.columns([6, 1.4, 1.4, 1.2], vertical_alignment="center")
-        name.text(f"{file.name}  ·  {file.stat().st_size / 1e6:,.2f} MB")  # as text: a name is no markup
+        size = sum(f.stat().st_size for f in [file, *beside]) / 1e6
+        more = f"  ·  with {len(beside)} figures" if beside else ""
+        name.text(f"{file.name}  ·  {size:,.2f} MB{more}")  # as text: a name is no markup
         shown = look.toggle("Preview", key=f"preview {file.name}")
-        take.download_button("Download", file.read_bytes, file.name, key=f"download {file.name}", on_click="ignore")
-        remove.button("Delete", key=f"delete {file.name}", on_click=file.unlink, kwargs={"missing_ok": True})
+        taken = (lambda: zipped(file), f"{file.stem}.zip") if beside else (file.read_bytes, file.name)
+        take.download_button("Download", *taken, key=f"download {file.name}", on_click="ignore")
+        remove.button("Delete", key=f"delete {file.name}", on_click=_remove, args=(file,))
         if shown:
             _preview(file)
+
+
+def figures(file: Path) -> list[Path]:
+    """The pictures that a Markdown file shows: they lie in a folder beside it."""
+    return sorted(f for f in figures_of(file).glob("*") if f.is_file()) if file.suffix == ".md" else []
+
+
+def zipped(file: Path) -> bytes:
+    """A Markdown file and its pictures as one zip file, in which the links between them hold."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as into:
+        for each in [file, *figures(file)]:
+            into.write(each, each.relative_to(file.parent))
+    return archive.getvalue()
+
+
+def _remove(file: Path) -> None:
+    """Delete an export with its pictures; what cannot be deleted is said and stays."""
+    try:
+        for each in [*figures(file), file]:
+            each.unlink(missing_ok=True)
+        if file.suffix == ".md":
+            shutil.rmtree(figures_of(file), ignore_errors=True)
+    except OSError as e:
+        st.error(f"{file} cannot be deleted: {e.strerror or e}")
 
 
 def _preview(file: Path) -> None:

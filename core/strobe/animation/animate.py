@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, did_you_mean
-from ..export.labels import Label, label_of, place_lines
+from ..export.labels import Label, label_of, place_lines, still
 from ..export.pictures import PAPER, chosen, restyled
 from ..export.places import completed
 from ..export.sizes import Size, check_columns, size_of
@@ -306,7 +306,7 @@ def _plan(film: Film, domains: Sequence[Domains]) -> dict[str, Any]:
     panels = [
         {
             "title": card.title,
-            "how": card.how_to_read,
+            "how": still(card.how_to_read),
             "notes": [card.footnote],
             "number": card.number or None,
             "full": card.panel.columns > 6,

@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..export.sheet import Block, Line, Page, Picture, Place, Sheet, Tile, laid_out, page_parts, placed
+from ..export.sheet import Block, Line, Page, Place, Sheet, Tile, laid_out, page_parts
 from ..export.sizes import Size, check_elements
+from ..export.svg import Picture, placed
 from .compose import Patch, Pixels, alone, around, packed, painted, patches_of, png_of
 from .frames import GROUND, PAGE, apart_file, over_file, put, read_json, room_file, whole_file, write_json
 from .reach import Box

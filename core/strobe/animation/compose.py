@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ..export.sheet import FONT
+from ..export.svg import FONT
 from .reach import Box
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,10 @@ from typing import Any
 from ..errors import StoreError
 
 PLAN, PAGE, GROUND = "plan.json", "page.png", "ground.png"
+NAMED = re.compile("[0-9a-f]{24}")
+"""What such a folder is called: by everything that its frames depend on."""
+IDLE = 120.0
+"""Seconds without a new file after which nobody works on it."""
 Panel = Mapping[str, Any]
 """`spec`, `datasets` by name, `problem`."""
 
@@ -56,6 +62,12 @@ def put(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {e.strerror or e}; free some space and ask again, it goes on from here") from e
+
+
+def left(exports: Path) -> list[Path]:
+    """Folders of films that were never finished, in the folder `exports` of a workspace; not of one that somebody works on."""
+    found = [folder for folder in sorted(exports.glob("*")) if NAMED.fullmatch(folder.name) and folder.is_dir()]
+    return [folder for folder in found if time.time() - max((f.stat().st_mtime for f in folder.iterdir()), default=0.0) > IDLE]
 
 
 def cleared(folder: Path) -> None:

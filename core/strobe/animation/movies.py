@@ -157,7 +157,7 @@ def write_webp(reel: Reel, durations: Sequence[int], output: Path, loop: int, la
     """A lossless WebP; the label is its XMP."""
     from PIL import Image
 
-    from ..export.sheet import escaped
+    from ..export.svg import escaped
 
     size = reel.size()
 

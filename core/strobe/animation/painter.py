@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..export.sheet import Line, Page, Picture, Place, placed
+from ..export.sheet import Line, Page, Place
+from ..export.svg import Picture, placed
 from .backdrop import Backdrop, on_page
 from .compose import Patch, Pixels, around, magnified, over, packed, painted, within
 from .frames import frame_file, put

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..export.sheet import length
+from ..export.svg import length
 
 if TYPE_CHECKING:
     from .layers import Node

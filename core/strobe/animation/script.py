@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..export.raster import sized
-from ..export.sheet import Picture
+from ..export.svg import Picture
 from .frames import PLAN, Panel, drawing_file, read_json, together, whole_file
 from .motion import Vega, with_rows
 from .stage import svg_of

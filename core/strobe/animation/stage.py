@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..export.sheet import Picture
+from ..export.svg import Picture
 from .layers import Drawn, Layer, Moved, Node, cut, moved, parsed
 from .motion import Motion, Vega, motion, with_rows, witnessed
 from .reach import Box, Reach

@@ -38,14 +38,19 @@ def label(
         print_table([{**row, "tags": ", ".join(row["tags"])} for row in said], ["run", "label", "tags", "note", "archived"], "no runs")
 
 
-def delete(root: Path, runs: Sequence[str], outdated: bool, yes: bool) -> None:
+def delete(root: Path, runs: Sequence[str], outdated: bool, frames: bool, yes: bool) -> None:
     workspace = Workspace(root)
-    if not runs and not outdated:
-        raise UsageError("what shall go? name runs (`strobe runs` lists them), or write --outdated for results that nothing shows any more")
+    if not runs and not outdated and not frames:
+        raise UsageError(
+            "what shall go? name runs (`strobe runs` lists them), or write --outdated for results that nothing shows any more, "
+            "or --frames for those of animations that were never finished"
+        )
     if runs:
         _delete_runs(workspace, runs, yes)
     if outdated:
         _delete_outdated(workspace, yes)
+    if frames:
+        _delete_frames(workspace, yes)
 
 
 def _delete_runs(workspace: Workspace, runs: Sequence[str], yes: bool) -> None:
@@ -75,6 +80,29 @@ def _delete_outdated(workspace: Workspace, yes: bool) -> None:
     _confirm(f"Delete {len(old)} outdated results?", yes)
     delete(workspace, old)
     print(f"{len(old)} outdated results are deleted, {total:,} bytes")
+
+
+def _delete_frames(workspace: Workspace, yes: bool) -> None:
+    """What lies ready for an animation that was stopped goes: asked for again, it begins at its first frame."""
+    import shutil
+
+    from ..animation.animate import FOLDER
+    from ..animation.frames import left
+
+    found = left(workspace.root / FOLDER)
+    if not found:
+        print("no frames are left of an animation that was stopped")
+        return
+    rows: list[dict[str, Any]] = []
+    for folder in found:
+        files = [f for f in folder.iterdir() if f.is_file()]
+        drawn = sum(f.name.startswith("frame-") for f in files)
+        rows.append({"folder": str(folder), "frames": drawn, "bytes": sum(f.stat().st_size for f in files)})
+    print_table(rows, ["folder", "frames", "bytes"], "")
+    _confirm(f"Delete the frames of {len(found)} unfinished animations?", yes)
+    for folder in found:
+        shutil.rmtree(folder)
+    print(f"{sum(row['frames'] for row in rows):,} frames are deleted, {sum(row['bytes'] for row in rows):,} bytes")
 
 
 def _confirm(question: str, yes: bool) -> None:

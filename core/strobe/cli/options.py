@@ -25,6 +25,13 @@ Width = Annotated[str, typer.Option(metavar="WIDTH", help="Of the picture: 85mm,
 Scale = Annotated[float | None, typer.Option(help="Picture elements per pixel [default: 2; 300 dpi for a width in mm].")]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="PANEL", help="Number or title of a panel, or title of a section. Repeatable.")]
 Columns = Annotated[int | None, typer.Option(help="Panels side by side in a picture: 1 or 2 [default: 2].")]
+Pages = Annotated[
+    str,
+    typer.Option(
+        metavar="PAPER",
+        help="Of a PDF: a4, letter, or none (one page as large as what is on it) [default: a4 for several panels without --width, else none].",
+    ),
+]
 Over = Annotated[str, typer.Option(metavar="NAME", help="What runs in an animation: step, neuron, head, ..., azimuth [default: step].")]
 Fps = Annotated[float | None, typer.Option(help="Frames per second of an animation [default: 8].")]
 Ease = Annotated[str, typer.Option(metavar="EASING", help="Of an animation: linear or in-out [default: linear].")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -40,7 +41,7 @@ FORMATS: Mapping[str, Format] = {
     "html": Format("one page that opens offline", "strobe.export.html:write_html", "strobe.export.single:write_chart"),
     "png": Format("a picture", *_PICTURES),
     "svg": Format("a picture of lines and text, for a browser or an editor", *_PICTURES),
-    "pdf": Format("a picture of lines and text, for print", *_PICTURES),
+    "pdf": Format("lines and text, for print; a report on pages needs the extra pdf", "strobe.export.pages:write_report_pdf", _PICTURES[1]),
     "gif": Format("an animation that opens everywhere", *_MOVIES),
     "webp": Format("an animation, lossless and smaller", *_MOVIES),
     "mp4": Format("a film; needs the extra video", *_MOVIES),
@@ -76,6 +77,7 @@ def write_view(view: View, output: str | Path, *, theme: str = "light", progress
 
     write = writer(output, "view")
     _check_options(write, output, options)
+    check_place(output)
     checked(view.workspace, view.workspace.run(view.cursor["run"]), [card_of(view)], view.cursor)
     return _call(write, output, (view,), {"theme": altair_theme(theme), "progress": progress}, options)
 
@@ -126,6 +128,7 @@ def _sound(
     altair_theme(theme)
     write = writer(output, "report")
     _check_options(write, output, options)
+    check_place(output)
     chosen = find(workspace, report, run) if isinstance(report, str) else report
     if not chosen.panels:
         raise UsageError(f"report {chosen.title!r} has no panels: there is nothing to show; `strobe analyze {run.name}` computes results")
@@ -151,6 +154,16 @@ def writer(output: str | Path, what: str) -> Callable[..., Path]:
         raise UsageError(f"{path.name}: cannot write a {what} as {told}; use one of {', '.join(known)}")
     module, _, function = known[suffix].partition(":")
     return getattr(import_module(module), function)  # type: ignore[no-any-return]
+
+
+def check_place(output: str | Path) -> None:
+    """Refuse, before anything is drawn, a file for which there can be no folder, or whose folder may not be written to."""
+    path = Path(output).expanduser()
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not there.is_dir():
+        raise UsageError(f"{path} cannot be written: {there} is a file, not a folder")
+    if not os.access(there, os.W_OK):
+        raise UsageError(f"{path} cannot be written: the folder {there} is read-only")
 
 
 COMMON = ("theme", "cursor", "progress")

@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..runs.run import readable
 from ..version import __version__
-from .sheet import escaped
+from .svg import escaped
 
 if TYPE_CHECKING:
     from ..panels.cards import Card
     from ..runs.run import Run
+
+
+SENTENCE = re.compile(r"(?<=[.!?])\s+")
+BY_HAND = re.compile(r"\b(double[ -]|a )?click(s|ed|ing)?\b(?!-)|\bdrag(ging)?\b|\bkeys? [^ ]( and|, )", re.IGNORECASE)
+"""What is done to a chart on a screen, and cannot be done to a picture."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def _of_card(card: Card) -> dict[str, Any]:
     return {
         "number": card.number,
         "title": card.title,
-        "how_to_read": card.how_to_read,
+        "how_to_read": still(card.how_to_read),
         "source": card.footnote,
         "renderer": card.panel.renderer,
         "tables": list(card.tables),
@@ -67,6 +72,20 @@ def _of_card(card: Card) -> dict[str, Any]:
 
 
 # --- words -------------------------------------------------------------------------------------------------------------------------------------
+
+
+def still(words: str) -> str:
+    """Words about a chart, for a picture of it: without the sentences, and the parts of sentences, that tell what mouse and keys do."""
+    if not BY_HAND.search(words):
+        return words
+    return " ".join(filter(None, map(_still, SENTENCE.split(words))))
+
+
+def _still(sentence: str) -> str:
+    if not BY_HAND.search(sentence):
+        return sentence
+    kept = "; ".join(part for part in sentence.split("; ") if not BY_HAND.search(part)).rstrip(".")
+    return f"{kept[0].upper()}{kept[1:]}." if kept else ""
 
 
 def phase(events: Mapping[str, float], step: int) -> str:

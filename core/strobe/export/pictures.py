@@ -14,11 +14,12 @@ from ..panels.cards import LIGHT, Card, Drawing, card_of, cards_of, resolve, sig
 from ..panels.moments import events_of
 from ..panels.screen import colours
 from ..version import __version__
-from .labels import Label, into_pdf, into_png, into_svg, label_of, place
+from .labels import Label, into_pdf, into_png, into_svg, label_of, place, still
 from .places import completed
 from .raster import POINTS, at_size, rastered, sized
-from .sheet import FONT, Block, Picture, Sheet, Tile, drawn
+from .sheet import Block, Sheet, Tile, drawn
 from .sizes import Size, check_columns, size_of
+from .svg import FONT, Picture
 
 if TYPE_CHECKING:
     from ..panels.cards import Group
@@ -54,6 +55,22 @@ def write_report_picture(
     """
     size, groups = size_of(width, scale), chosen(resolve(workspace, report, run), only)
     check_columns(columns)
+    sheet, label = sheet_of(workspace, report, run, groups, theme=theme, cursor=cursor, progress=progress, columns=columns)
+    return write_picture(drawn(sheet), path, size, label)
+
+
+def sheet_of(
+    workspace: Workspace,
+    report: Report,
+    run: Run,
+    groups: Sequence[Group],
+    *,
+    theme: str,
+    cursor: Mapping[str, Any] | None,
+    progress: Tick | None,
+    columns: int,
+) -> tuple[Sheet, Label]:
+    """Groups of a report, drawn at a cursor, ready to be laid out; and what the file says about itself."""
     cards = cards_of(groups)
     looking = completed(workspace, run, cards, cursor)
     blocks, done = [], 0
@@ -64,11 +81,11 @@ def write_report_picture(
             done += 1
             if progress is not None:
                 progress(done, len(cards))
-        blocks.append(Block(group.title, group.description, tiles))
+        blocks.append(Block(group.title, still(group.description), tiles))
     events = events_of(workspace, run)
-    lines = [*filter(None, [report.description]), place(run, looking, events)]
+    lines = [*filter(None, [still(report.description)]), place(run, looking, events)]
     sheet = Sheet(blocks, colours(theme), report.title, lines, [signed(workspace, run)], columns, framed=theme != PAPER)
-    return write_picture(drawn(sheet), path, size, label_of(report.title, run, cards, looking, events))
+    return sheet, label_of(report.title, run, cards, looking, events)
 
 
 def write_view_picture(
@@ -168,7 +185,7 @@ def tile_of(card: Card, cursor: Mapping[str, Any], theme: str, type_factor: floa
 def tiled(card: Card, picture: Picture | None, problem: str = "", earlier: int | None = None) -> Tile:
     notes = [f"As of step {earlier:,}: nothing is stored for the step itself."] if earlier is not None else []
     full = card.panel.columns > 6
-    return Tile(card.title, card.how_to_read, picture, [*notes, card.footnote], card.number, full, problem)
+    return Tile(card.title, still(card.how_to_read), picture, [*notes, card.footnote], card.number, full, problem)
 
 
 def picture_of(drawing: Drawing, theme: str, type_factor: float = 1.0) -> Picture:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .sheet import Picture
 from .sizes import Size, fitted
+from .svg import Picture
 
 POINTS = 0.75
 """Points per CSS pixel."""

@@ -5,63 +5,17 @@ PNG, PDF and frames of animations are made of the same SVG, so what one shows th
 
 from __future__ import annotations
 
-import html
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
-FONT = "'Liberation Sans', Arial, Helvetica, sans-serif"
-"""vl-convert brings Liberation Sans, so that pictures are the same on every machine; other viewers of an SVG have metric twins of it."""
+from .svg import LEADING, Picture, digits, document, escaped, length, placed, wrapped
+
 PADDING, GUTTER, MARGIN, HALF = 16, 20, 20, 664
 """px: inside a card, between cards, around the page; and the width of a card in two columns, as in the app."""
-TITLE, BODY, SMALL, LEADING = 15, 12, 10.5, 1.45
+TITLE, BODY, SMALL = 15, 12, 10.5
 WIDE = 1.06
 """A chart wider than its card by more than this takes the whole row."""
-
-# Widths of ASCII 32 to 126 in Liberation Sans (those of Helvetica), in thousandths of the size.
-_OF_WIDTH = {
-    191: "'",
-    222: "ijl",
-    260: "|",
-    278: " !,./:;I[\\]ft",
-    333: "()-`r·",
-    334: "{}",
-    355: '"',
-    389: "*",
-    469: "^",
-    500: "Jcksvxyz",
-    556: "#$0123456789?L_abdeghnopqu",
-    584: "+<=>~×",
-    611: "FTZ",
-    667: "&ABEKPSVXY",
-    722: "CDHNRUw",
-    778: "GOQ",
-    833: "Mm",
-    889: "%",
-    944: "W",
-    1015: "@",
-}
-_WIDTHS = {character: width for width, characters in _OF_WIDTH.items() for character in characters}
-_FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ID = re.compile(r'(\bid="|url\(#|href="#)([A-Za-z_][\w-]*)')
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A chart: an SVG document and its size, px. `clipped`: it may draw beyond that, which must not be seen (and costs as much as the page)."""
-
-    svg: str
-    width: float
-    height: float
-    clipped: bool = False
-
-    def within(self, width: float, height: float) -> Picture:
-        """The same chart in the top left corner of a larger picture; itself where it is as large, or does not fit."""
-        if (width, height) == (self.width, self.height) or width < self.width or height < self.height:
-            return self
-        return Picture(re.sub(r'viewBox="[^"]*"', f'viewBox="0 0 {_n(width)} {_n(height)}"', self.svg, count=1), width, height, self.clipped)
 
 
 @dataclass(frozen=True)
@@ -151,7 +105,7 @@ class Line:
         return found
 
     def _text(self, words: str, x: float) -> str:
-        return f'<text x="{_n(x)}" y="{_n(self.y + self.size * 1.1)}" font-size="{_n(self.size)}"{self.look}>{escaped(words)}</text>'
+        return f'<text x="{digits(x)}" y="{digits(self.y + self.size * 1.1)}" font-size="{digits(self.size)}"{self.look}>{escaped(words)}</text>'
 
 
 @dataclass(frozen=True)
@@ -175,9 +129,8 @@ class _Canvas:
     parts: list[str | Place | Line] = field(default_factory=list)
 
     def rect(self, x: float, y: float, width: float, height: float, *, fill: str, stroke: str = "none", radius: float = 0) -> None:
-        self.parts.append(
-            f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="{_n(radius)}" fill="{fill}" stroke="{stroke}"/>'
-        )
+        place = f'x="{digits(x)}" y="{digits(y)}" width="{digits(width)}" height="{digits(height)}"'
+        self.parts.append(f'<rect {place} rx="{digits(radius)}" fill="{fill}" stroke="{stroke}"/>')
 
     def text(
         self, x: float, y: float, words: str, size: float, width: float, *, colour: str = "text", bold: bool = False, changes: bool = False
@@ -219,9 +172,7 @@ def laid_out(sheet: Sheet) -> Page:
     """Where everything stands."""
     canvas, size = _Canvas(sheet), sheet.text
     margin = MARGIN if sheet.framed else sheet.margin
-    inner = _inner(sheet, sheet.columns)
-    columns = sheet.columns if any(len(row) > 1 for b in sheet.blocks for row in rows(b.tiles, sheet.columns, inner)) else 1  # no half stays empty
-    inner = _inner(sheet, columns)
+    columns, inner = _columns(sheet)
     width, y = inner + 2 * margin, float(margin)
     if sheet.title:
         y = canvas.text(margin, y, sheet.title, 26 * size, inner, colour="ink", bold=True) + 2
@@ -248,24 +199,72 @@ def _inner(sheet: Sheet, columns: int) -> float:
 
 
 def _block(canvas: _Canvas, block: Block, x: float, y: float, columns: int, inner: float) -> float:
+    y = _heading(canvas, block, x, y, inner) + (10 if canvas.sheet.framed else 0)
+    for row in rows(block.tiles, columns, inner):
+        y = _row(canvas, row, x, y, columns, inner) + _between(canvas.sheet)
+    return y - _between(canvas.sheet) if block.tiles else y
+
+
+def _between(sheet: Sheet) -> float:
+    """px between two rows."""
+    return GUTTER if sheet.framed else 12
+
+
+def _heading(canvas: _Canvas, block: Block, x: float, y: float, inner: float) -> float:
     size = canvas.sheet.text
     if block.title:
         y = canvas.text(x, y + 22, block.title, 17 * size, inner, colour="ink", bold=True)
-    if block.description:
-        y = canvas.text(x, y, block.description, BODY * size, inner)
-    y += 10 if canvas.sheet.framed else 0
-    for row in rows(block.tiles, columns, inner):
-        width = inner if len(row) == 1 and (columns == 1 or _is_full(row[0], inner, columns)) else (inner - (columns - 1) * GUTTER) / columns
-        tall = max(_tile(_Canvas(canvas.sheet), tile, 0, 0, width) for tile in row)
-        for i, tile in enumerate(row):
-            at = x + i * (width + GUTTER)
-            if canvas.sheet.framed:
-                canvas.rect(
-                    at + 0.5, y + 0.5, width - 1, tall - 1, fill=canvas.sheet.colours["card"], stroke=canvas.sheet.colours["border"], radius=10
-                )
-            _tile(canvas, tile, at, y, width)
-        y += tall + (GUTTER if canvas.sheet.framed else 12)
-    return y - (GUTTER if canvas.sheet.framed else 12) if block.tiles else y
+    return canvas.text(x, y, block.description, BODY * size, inner) if block.description else y
+
+
+def _row(canvas: _Canvas, row: Sequence[Tile], x: float, y: float, columns: int, inner: float) -> float:
+    """Draw cards side by side from `y` down; returns where they end."""
+    width = inner if len(row) == 1 and (columns == 1 or _is_full(row[0], inner, columns)) else (inner - (columns - 1) * GUTTER) / columns
+    tall = max(_tile(_Canvas(canvas.sheet), tile, 0, 0, width) for tile in row)
+    for i, tile in enumerate(row):
+        at = x + i * (width + GUTTER)
+        if canvas.sheet.framed:
+            canvas.rect(at + 0.5, y + 0.5, width - 1, tall - 1, fill=canvas.sheet.colours["card"], stroke=canvas.sheet.colours["border"], radius=10)
+        _tile(canvas, tile, at, y, width)
+    return y + tall
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A row of cards, or the words above rows (`heading`, '' for a row), as a picture. `after`: px between it and what comes next."""
+
+    picture: Picture
+    heading: str
+    after: float
+
+
+def strips(sheet: Sheet) -> list[Strip]:
+    """What stands between heading and last lines, in pieces that a page break must not part, all of one width.
+
+    Where one column was asked for, wide charts are made as narrow as the others.
+    """
+    columns, inner = _columns(sheet) if sheet.columns > 1 else (1, HALF)
+    found = []
+    for block in sheet.blocks:
+        canvas = _Canvas(sheet)
+        if block.title or block.description:
+            found.append(_strip(canvas, inner, _heading(canvas, block, 0, 0, inner), block.title or block.description))
+        for row in rows(block.tiles, columns, inner):
+            canvas = _Canvas(sheet)
+            found.append(_strip(canvas, inner, _row(canvas, row, 0, 0, columns, inner)))
+    return found
+
+
+def _strip(canvas: _Canvas, width: float, height: float, heading: str = "") -> Strip:
+    parts = page_parts(Page(canvas.parts, width, height))
+    return Strip(Picture(document(parts, width, height), width, height), heading, 10 if heading else _between(canvas.sheet))
+
+
+def _columns(sheet: Sheet) -> tuple[int, float]:
+    """How many columns there are, and the px between the margins: where no two cards stand side by side, no half stays empty."""
+    inner = _inner(sheet, sheet.columns)
+    columns = sheet.columns if any(len(row) > 1 for b in sheet.blocks for row in rows(b.tiles, sheet.columns, inner)) else 1
+    return columns, _inner(sheet, columns)
 
 
 def rows(tiles: Iterable[Tile], columns: int, inner: float) -> list[list[Tile]]:
@@ -306,76 +305,3 @@ def _tile(canvas: _Canvas, tile: Tile, x: float, y: float, width: float) -> floa
     for note in tile.notes:
         y = canvas.text(x, y + 4, note, SMALL * size, room, colour="muted")
     return y + padding
-
-
-# --- SVG ---------------------------------------------------------------------------------------------------------------------------------------
-
-
-def document(parts: Iterable[str], width: float, height: float) -> str:
-    size = f'width="{_n(width)}" height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {size} font-family="{FONT}">\n'
-        + "\n".join(parts)
-        + "\n</svg>\n"
-    )
-
-
-def placed(picture: Picture, prefix: str, x: float, y: float, factor: float = 1.0) -> str:
-    """A chart's SVG as a part of another one. Its ids are numbered anew: Vega counts them through a whole process, and two charts may share one."""
-    body = picture.svg[picture.svg.index("<svg") :]
-    body = re.sub(r'^<svg\b[^>]*?\bwidth="[^"]*"[^>]*?\bheight="[^"]*"', _opening(picture, x, y, factor), body, count=1)
-    known: dict[str, str] = {}
-
-    def renamed(found: re.Match[str]) -> str:
-        return found[1] + known.setdefault(found[2], f"{prefix}{len(known)}")
-
-    return _ID.sub(renamed, body)
-
-
-def _opening(picture: Picture, x: float, y: float, factor: float) -> str:
-    size = f'width="{_n(picture.width * factor)}" height="{_n(picture.height * factor)}"'
-    seen = "" if picture.clipped else ' overflow="visible"'
-    return f'<svg x="{_n(x)}" y="{_n(y)}" {size}{seen}'
-
-
-def escaped(words: str) -> str:
-    """Words as text of an XML element; characters that XML has no place for are left out."""
-    return html.escape(_FORBIDDEN.sub("", words), quote=True)
-
-
-@lru_cache(maxsize=512)
-def wrapped(words: str, size: float, width: float, bold: bool = False) -> tuple[str, ...]:
-    """Lines of at most `width` px; a word longer than a line is broken."""
-    lines: list[str] = []
-    for paragraph in words.splitlines() or [""]:
-        line = ""
-        for word in paragraph.split():
-            longer = f"{line} {word}".strip()
-            if length(longer, size, bold) <= width:
-                line = longer
-                continue
-            lines += [line] if line else []
-            *whole, line = _broken(word, size, width, bold)
-            lines += whole
-        lines.append(line)
-    return tuple(lines)
-
-
-def _broken(word: str, size: float, width: float, bold: bool) -> list[str]:
-    parts = [""]
-    for character in word:
-        if parts[-1] and length(parts[-1] + character, size, bold) > width:
-            parts.append("")
-        parts[-1] += character
-    return parts
-
-
-def length(words: str, size: float, bold: bool = False) -> float:
-    """Width of words in px; characters beyond ASCII count as wide ones."""
-    units = sum(_WIDTHS.get(c) or (1000 if ord(c) > 0x2E7F else 600) for c in words)
-    return units * size / 1000 * (1.07 if bold else 1.0)
-
-
-def _n(value: float) -> str:
-    """A number as SVG has it: at most two decimals."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")

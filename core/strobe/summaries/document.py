@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..export.sheet import Picture
+from ..export.svg import Picture
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import UsageError
-from ..export.raster import POINTS, at_size
-from ..export.sheet import LEADING, Picture, document, escaped, length, placed, wrapped
-from ..export.sizes import Size
-from ..version import __version__
+from ..export.labels import Label
+from ..export.paper import SMALL, finished, joined, paper
+from ..export.svg import LEADING, Picture, escaped, length, placed, wrapped
 from .document import Document, Figure, Grid, Heading, Words
 
-WIDTH, HEIGHT, MARGIN = 794.0, 1123.0, 68.0
-"""px of an A4 page at 96 to the inch, and its margins of 18 mm."""
-INNER = WIDTH - 2 * MARGIN
+A4 = paper("a4", margin=18)
+MARGIN, INNER = A4.margin, A4.inner
 SIZES = {1: 24.0, 2: 17.0, 3: 14.0}
-BODY, SMALL, GAP = 12.0, 10.0, 9.0
+BODY, GAP = 12.0, 9.0
+FOLLOWS = 80.0
+"""px that must be left below a heading: three rows of a table."""
+LEAST = 0.75
+"""How much smaller a figure may be made to stand on the page of its words."""
 
 
 @dataclass
@@ -32,7 +31,7 @@ class _Pages:
 
     def room(self, height: float) -> None:
         """Begin a new page when what comes does not fit."""
-        if self.y + height > HEIGHT - MARGIN and self.y > MARGIN:
+        if self.y + height > A4.bottom and self.y > MARGIN:
             self.pages.append([])
             self.y = MARGIN
 
@@ -48,8 +47,12 @@ class _Pages:
             self.y += size * LEADING
 
     def picture(self, picture: Picture, caption: str) -> None:
-        factor = min(1.0, INNER / picture.width, 0.8 * (HEIGHT - 2 * MARGIN) / picture.height)
-        below = len(wrapped(caption, SMALL, INNER)) * SMALL * LEADING
+        """A chart as wide as the page at most; smaller by up to a quarter where it then fits below what is there."""
+        factor = min(1.0, INNER / picture.width, 0.8 * (A4.bottom - MARGIN) / picture.height)
+        below = len(wrapped(caption, SMALL, INNER)) * SMALL * LEADING + 4
+        left = (A4.bottom - self.y - below) / picture.height
+        if LEAST * factor <= left < factor:
+            factor = left
         self.room(picture.height * factor + below)
         self.pictures += 1
         self.pages[-1].append(placed(picture, f"f{self.pictures}-", MARGIN, self.y, factor))
@@ -57,42 +60,39 @@ class _Pages:
         self.text(caption, SMALL, colour="muted")
 
     def grid(self, grid: Grid) -> None:
-        """Columns as wide as they need, narrower where they are together wider than the page; cells wrap."""
+        """Columns as wide as they need, narrower where they are together wider than the page; cells wrap. Each page has the names of the columns."""
         cells = [grid.columns, *grid.rows]
         wanted = [max(length(row[i], SMALL, True) for row in cells) + 12 for i in range(len(grid.columns))]
         widths = [w * min(1.0, INNER / sum(wanted)) for w in wanted]
-        for number, row in enumerate(cells):
-            lines = [wrapped(cell, SMALL, width - 8, number == 0) or ("",) for cell, width in zip(row, widths, strict=True)]
-            tall = max(map(len, lines)) * SMALL * LEADING
-            self.room(tall)
-            top, x = self.y, MARGIN
-            for cell, width in zip(lines, widths, strict=True):
-                self.y = top
-                for line in cell:
-                    self.line(line, SMALL, x, bold=number == 0)
-                    self.y += SMALL * LEADING
-                x += width
-            self.y = top + tall + 3
-            self.pages[-1].append(f'<rect x="{MARGIN:g}" y="{self.y - 2:g}" width="{INNER:g}" height="0.5" fill="{self.palette["border"]}"/>')
+        head, *rows = ([wrapped(c, SMALL, w - 8, i == 0) or ("",) for c, w in zip(row, widths, strict=True)] for i, row in enumerate(cells))
+        self.room(_tall(head) + sum(map(_tall, rows[:2])))  # not alone at the foot of a page
+        self._row(head, widths, bold=True)
+        for row in rows:
+            if self.y + _tall(row) > A4.bottom:
+                self.room(_tall(row))
+                self._row(head, widths, bold=True)
+            self._row(row, widths)
+
+    def _row(self, cells: Sequence[Sequence[str]], widths: Sequence[float], *, bold: bool = False) -> None:
+        top, x = self.y, MARGIN
+        for cell, width in zip(cells, widths, strict=True):
+            self.y = top
+            for line in cell:
+                self.line(line, SMALL, x, bold=bold)
+                self.y += SMALL * LEADING
+            x += width
+        self.y = top + _tall(cells)
+        self.pages[-1].append(f'<rect x="{MARGIN:g}" y="{self.y - 2:g}" width="{INNER:g}" height="0.5" fill="{self.palette["border"]}"/>')
+
+
+def _tall(cells: Sequence[Sequence[str]]) -> float:
+    """px of a row of a table."""
+    return max(map(len, cells)) * SMALL * LEADING + 3
 
 
 def to_pdf(summary: Document, palette: Mapping[str, str]) -> bytes:
     """The pages as one PDF, with the facts in its document information. Needs pypdf, the extra `pdf`."""
-    try:
-        from pypdf import PdfReader, PdfWriter
-    except ImportError as e:
-        raise UsageError("a summary as PDF needs pypdf: `pip install 'strobe[pdf]'`, or write .md or .html") from e
-    import vl_convert
-
-    writer = PdfWriter()
-    for page in laid_out(summary, palette):
-        points = at_size(Picture(page, WIDTH, HEIGHT), Size(WIDTH * POINTS))  # a PDF takes the numbers of an SVG for points
-        writer.append(PdfReader(io.BytesIO(vl_convert.svg_to_pdf(points.svg))))
-    facts = json.dumps(summary.facts, default=str)
-    writer.add_metadata({"/Title": summary.title, "/Subject": summary.footer, "/Creator": f"Strobe {__version__}", "/Keywords": facts})
-    file = io.BytesIO()
-    writer.write(file)
-    return file.getvalue()
+    return joined(laid_out(summary, palette), A4, Label(summary.title, summary.footer, summary.facts))
 
 
 def laid_out(summary: Document, palette: Mapping[str, str]) -> list[str]:
@@ -103,7 +103,7 @@ def laid_out(summary: Document, palette: Mapping[str, str]) -> list[str]:
         pages.y += GAP
         if isinstance(block, Heading):
             pages.y += GAP
-            pages.room(SIZES[block.level] * 4)  # not alone at the foot of a page
+            pages.room(SIZES[block.level] * LEADING + FOLLOWS)  # not alone at the foot of a page
             pages.text(block.text, SIZES[block.level], colour="ink", bold=True)
         elif isinstance(block, Figure):
             pages.picture(block.picture, block.caption)
@@ -113,9 +113,7 @@ def laid_out(summary: Document, palette: Mapping[str, str]) -> list[str]:
             _words(pages, block)
     pages.y += 2 * GAP
     pages.text(summary.footer, SMALL, colour="muted")
-    background = f'<rect width="{WIDTH:g}" height="{HEIGHT:g}" fill="{palette["card"]}"/>'
-    numbered = [[background, *parts, _number(i + 1, len(pages.pages), palette)] for i, parts in enumerate(pages.pages)]
-    return [document(parts, WIDTH, HEIGHT) for parts in numbered]
+    return finished(pages.pages, A4, palette)
 
 
 def _words(pages: _Pages, block: Words) -> None:
@@ -126,9 +124,3 @@ def _words(pages: _Pages, block: Words) -> None:
         pages.text(item, size, indent=18, colour=colour)
     if block.text:
         pages.text(block.text, size, colour=colour)
-
-
-def _number(number: int, of: int, palette: Mapping[str, str]) -> str:
-    return (
-        f'<text x="{WIDTH - MARGIN:g}" y="{HEIGHT - 34:g}" font-size="{SMALL:g}" text-anchor="end" fill="{palette["muted"]}">{number} of {of}</text>'
-    )

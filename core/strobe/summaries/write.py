@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..checkpoints import write_atomically
 from ..errors import UsageError
-from ..export.formats import altair_theme
+from ..export.formats import altair_theme, check_place
+from ..export.paper import check_pypdf
 from ..panels.screen import colours
 from ..version import __version__
 from .document import Document, Figure, Grid, Heading, Words
@@ -54,6 +55,9 @@ def write_summary(workspace: Workspace, runs: Sequence[str | Run], output: str |
         raise UsageError(f"{path.name}: cannot write a summary as {path.suffix or 'a file without suffix'}; use one of {', '.join(WRITERS)}")
     if not runs:
         raise UsageError("which runs? a summary is of at least one; `strobe runs` lists them")
+    check_place(path)
+    if path.suffix.lower() == ".pdf":
+        check_pypdf("a summary as PDF", "write .md or .html")
     chosen = [workspace.run(run) for run in runs]
     named = altair_theme(theme)
     document = summary(workspace, chosen, named, progress)
@@ -85,8 +89,13 @@ def write_report_markdown(
 # --- Markdown ----------------------------------------------------------------------------------------------------------------------------------
 
 
+def figures_of(path: Path) -> Path:
+    """The folder in which the figures of a Markdown file lie."""
+    return path.with_name(f"{path.stem}_files")
+
+
 def _markdown(document: Document, path: Path, palette: Mapping[str, str]) -> None:
-    folder, lines, figures = path.with_name(f"{path.stem}_files"), [f"# {_line(document.title)}"], 0
+    folder, lines, figures = figures_of(path), [f"# {_line(document.title)}"], 0
     for block in document.blocks:
         if isinstance(block, Heading):
             lines.append(f"{'#' * block.level} {_line(block.text)}")

@@ -39,9 +39,10 @@ class Events(Analyzer):
     (transient_frequencies). Collapse: the axis ratio of a key frequency's class centroids at resid_post falls from `circle` or more to below `line`;
     the interval runs from the last checkpoint as a circle to the first as a line. First circle: the first key frequency whose ratio is `circle` or
     more while classes go round in the top plane more evenly than 95 % of random angles. Velocity burst: a checkpoint interval whose log velocity (all
-    parameters) exceeds the median of the seven around it by more than `deviations` robust deviations (1.4826 times the median absolute one), and more
-    than both its neighbours. Excluded-loss onset: first checkpoint after memorising from which the excluded loss on train stays at `excluded_from`
-    nats or more. Steepest fall: after memorising, the interval in which log participation ratio (sigma) of W_in or W_out falls fastest per step.
+    parameters) exceeds the median of the seven around it by more than `deviations` robust deviations (1.4826 times the median absolute one, at least
+    0.02, as a smooth decay has none), and more than both its neighbours. Excluded-loss onset: first checkpoint after memorising from which the
+    excluded loss on train stays at `excluded_from` nats or more. Steepest fall: after memorising, the interval in which log participation ratio
+    (sigma) of W_in or W_out falls fastest per step.
     The same of the train loss (loss_slope) after the peak of the test loss: the second fall, that of the circuit that generalises.
     Turning point: local extremum of PC1..3 of the trajectory of all parameters. Only events that were found have rows. No forward.
     """
@@ -117,11 +118,11 @@ class Events(Analyzer):
         log = np.log(rows["velocity"].to_numpy(float))
         local = np.array([np.median(log[max(i - 3, 0) : i + 4]) for i in range(len(log))])
         residual = log - local
-        deviation = 1.4826 * float(np.median(np.abs(residual)))
+        deviation = max(1.4826 * float(np.median(np.abs(residual))), LEAST_DEVIATION)
         for i in range(2, len(log) - 1):  # the first two intervals have no past to burst out of
             if residual[i] > self.deviations * deviation and log[i] > max(log[i - 1], log[i + 1]):
                 row, times = rows.iloc[i], float(np.exp(log[i] - log[i - 1]))
-                detail = f"{times:.1f} times the interval before, {residual[i] / max(deviation, 1e-300):.1f} deviations"
+                detail = f"{times:.1f} times the interval before, {residual[i] / deviation:.1f} deviations"
                 lower, upper, v = int(row["previous_step"]), int(row["step"]), float(row["velocity"])
                 yield Found("velocity burst", "parameter_velocity", "all parameters", upper, lower, upper, v, "1/step", detail=detail)
 
@@ -178,6 +179,8 @@ class Events(Analyzer):
             )
 
 
+LEAST_DEVIATION = 0.02
+"""Of log velocities: where they fall smoothly, each is the median of those around it, and any step up would be infinitely many deviations."""
 NEGLIGIBLE = 0.005
 """Share of the centroids' variance below which the geometry of a frequency is that of noise."""
 

@@ -50,7 +50,7 @@ class HeadSpectrum(Renderer):
         still = still.encode(x=alt.XValue(8), y=alt.YValue(self.height / 2), text=alt.Text("still:N"))
         strip = charts.layers(bar, text, name, still, data=bar.data, width=self.width, height=self.height, independent=["color"])
         row = alt.Row("strip:N", title=None, sort=list(dict.fromkeys(bars["strip"])), header=alt.Header(labels=False))
-        return charts.described(strip.facet(row=row, spacing=26), "Share of each head's attention map per frequency, one strip per head.")
+        return charts.described(strip.facet(row=row, spacing=32), "Share of each head's attention map per frequency, one strip per head.")
 
 
 def _highest(frame: Frame) -> int:

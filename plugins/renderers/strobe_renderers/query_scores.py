@@ -39,7 +39,7 @@ class QueryScores(Renderer):
         name = name.encode(x=alt.XValue(self.width), y=alt.YValue(self.height / 2), text="label:N", color=tint)
         strip = charts.layers(line, name, data=data, width=self.width, height=self.height, independent=["color"])
         row = alt.Row("strip:N", title=None, header=alt.Header(labels=False))
-        return charts.described(strip.facet(row=row, spacing=20), "Attention score of each residue as seen from '=', one strip per head.")
+        return charts.described(strip.facet(row=row, spacing=34), "Attention score of each residue as seen from '=', one strip per head.")
 
 
 def _points(rows: pd.DataFrame, keys: charts.FrequencyColours) -> pd.DataFrame:

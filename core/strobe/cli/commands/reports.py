@@ -17,6 +17,7 @@ from ..options import (
     Loop,
     Only,
     Over,
+    Pages,
     Quiet,
     Scale,
     Theme,
@@ -69,6 +70,7 @@ def report_render(
     width: Width = "",
     scale: Scale = None,
     columns: Columns = None,
+    pages: Pages = "",
     over: Over = "",
     fps: Fps = None,
     ease: Ease = "",
@@ -76,8 +78,8 @@ def report_render(
     detach: Detach = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a report as a file. One HTML page that opens offline, a picture, or with gif, webp and mp4 an animation."""
-    options = chosen(only=only, width=width, scale=scale, columns=columns, over=over, fps=fps, ease=ease, loop=loop)
+    """Write a report as a file. One HTML page that opens offline, a picture, a PDF on pages, or with gif, webp and mp4 an animation."""
+    options = chosen(only=only, width=width, scale=scale, columns=columns, pages=pages, over=over, fps=fps, ease=ease, loop=loop)
     if detach:
         command("jobs", "detach_render")(workspace_path(workspace), name, run or [], output, at, theme, options)
         return

@@ -93,10 +93,11 @@ def delete(
     run: Annotated[list[str] | None, typer.Argument(metavar="[RUN ...]", help="Runs to delete, with their results.")] = None,
     workspace: Folder = "",
     outdated: Annotated[bool, typer.Option("--outdated", help="Results that nothing shows any more: of older code, of runs that are gone.")] = False,
+    frames: Annotated[bool, typer.Option("--frames", help="Frames of animations that were stopped, and would be gone on with.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
 ) -> None:
-    """Delete runs and their results, or outdated results. What goes is listed first."""
-    command("labels", "delete")(workspace_path(workspace), run or [], outdated, yes)
+    """Delete runs, outdated results, or frames of stopped animations. What goes is listed first."""
+    command("labels", "delete")(workspace_path(workspace), run or [], outdated, frames, yes)
 
 
 @root.command()
