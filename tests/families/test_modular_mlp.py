@@ -241,7 +241,8 @@ def test_the_demo_groks() -> None:
 
 RUNS = [
     "weight_norms", "effective_dimensionality", "dominant_frequencies", "axis_ratio", "gini", "neuron_frequency", "activation_maps",
-    "loss_and_accuracy", "margins", "progress_measures", "logit_fourier", "key_frequencies", "parameter_trajectory", "phases", "neuron_dynamics", "neuron_timeline",
+    "loss_and_accuracy", "margins", "progress_measures", "logit_fourier", "key_frequencies", "parameter_trajectory", "phases", "neuron_dynamics",
+    "neuron_timeline",
 ]  # fmt: skip
 NOT = {
     "attention_maps": "made for modular_addition", "head_frequency": "made for modular_addition", "query_frequency": "made for modular_addition",
