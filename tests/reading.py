@@ -33,6 +33,16 @@ SETTLED = """(step) => {
 a frame later, and what is drawn above moves what is below."""
 
 
+STATE = """() => {
+  const { board, store, watch } = strobe, { frames, settled, shows, asking, broken } = board, { told, pause, closed } = watch;
+  const problem = (p) => p.element.querySelector(".problem")?.textContent;
+  const panel = (p) => ({ card: p.card.number, at: p.element.dataset.at, busy: p.element.ariaBusy, here: !!frames.get(p.card, p.cursor),
+    shown: !!p.shown, drawn: !!p.view, problem: problem(p) });
+  const asked = { settled, shows, asking: !!asking, broken: !!broken, gone: frames.gone, flying: [...frames.flying.keys()] };
+  return JSON.stringify({ place: store.place, ...asked, watch: { told, pause, closed }, panels: board.inSight.map(panel) }, null, 1);
+}"""
+
+
 def free_port() -> int:
     """A port that nobody has, and that nobody is given who asks for any port: browsers and servers beside this one open hundreds a minute."""
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]) if Path("/proc/sys").exists() else 32768
@@ -143,6 +153,13 @@ class Reader:
     def settled(self, step: int | None = None) -> None:
         """Everything in sight shows the cursor's place, at this step, and stays where it is."""
         self.tab.wait_for_function(SETTLED, arg=step, timeout=PATIENCE)
+
+    def state(self) -> str:
+        """What the board shows and waits for, for whoever wonders why a test failed."""
+        try:
+            return str(self.tab.evaluate(STATE))
+        except Error as e:
+            return f"no board: {e}"
 
     def at(self, name: str = "step") -> int:
         return int(self.tab.evaluate("name => strobe.store.cursor[name]", name))

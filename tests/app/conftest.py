@@ -5,11 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
 from reading import ARGUMENTS, PATIENCE, Reader, forget_what_was_there, watched
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under a test that fails stands what its board was doing."""
+    report = yield
+    reader = getattr(item, "funcargs", {}).get("reader")
+    if report.when == "call" and report.failed and reader is not None:
+        report.sections.append(("the board", reader.state()))
+    return report
 
 
 @pytest.fixture(scope="module")

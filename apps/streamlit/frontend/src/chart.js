@@ -5,6 +5,7 @@ import { movingMarks, Overlay } from "./overlay.js";
 import { lazyTips, tooltip } from "./tips.js";
 
 const MOST_PICTURES = 600;
+const DECODED = 2000; // ms for a browser to decode a picture: one that draws no frames decodes none, and a chart does not wait for that
 const pictures = new Map(); // url -> decoded image, least recently used first
 
 // Expressions are compiled where the page may; under a policy that forbids it they are interpreted, which takes about three times as long.
@@ -82,7 +83,7 @@ async function picture(url) {
   }
   const made = loading(url);
   try {
-    await made.decode();
+    await Promise.race([made.decode(), new Promise((done) => setTimeout(done, DECODED))]);
   } catch {
     return null; // no picture: the mark stays empty
   }
