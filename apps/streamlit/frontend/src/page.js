@@ -89,10 +89,11 @@ function tellPython(held) {
   const send = (origin, moved) => {
     if (!Object.keys(moved).length) return;
     clearTimeout(writing);
-    const alone = performance.now() - last > PAUSE;
-    last = performance.now();
     if (Object.keys(moved).some(isWord)) write();
-    else writing = setTimeout(write, alone ? 0 : PAUSE);
+    else {
+      writing = setTimeout(write, performance.now() - last > PAUSE ? 0 : PAUSE);
+      last = performance.now();
+    }
     clearTimeout(timer);
     if (player.playing) return;
     timer = setTimeout(() => held.setStateValue("cursor", { ...store.cursor, run: store.model.run }), SETTLE);
