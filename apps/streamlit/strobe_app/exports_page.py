@@ -25,6 +25,7 @@ def show(workspace: Workspace) -> None:
     with st.sidebar:
         sidebar.sign(workspace)
     st.title("Exports", anchor=False)
+    st.caption("A report, a section or a panel as a file. Jobs write them; what is written stands below.")
     with st.container(border=True, key="export form"):
         export_form.show(workspace)
     jobs_panel.show(workspace)

@@ -29,10 +29,9 @@ def metric_rows(found: Found, csv: Path | None) -> list[dict[str, Any]]:
     for row in [*trainer_rows(found), *(_csv_rows(csv) if csv else [])]:
         rows.setdefault(int(row.pop("step")), {}).update(row)
     decay = dict(leaves(found.description)).get("weight_decay")
-    if decay is None:
-        return [{"step": step, **rows[step]} for step in sorted(rows)]
-    for values in rows.values():
-        values.setdefault("weight_decay", float(decay))
+    if decay is not None:
+        for values in rows.values():
+            values.setdefault("weight_decay", float(decay))
     return [{"step": step, **rows[step]} for step in sorted(rows)]
 
 
